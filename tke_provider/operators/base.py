@@ -1,0 +1,113 @@
+"""How every operator runs: a coroutine as a task, its errors as Airflow understands them, its wait deferred."""
+
+from __future__ import annotations
+
+import abc
+import asyncio
+import time
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from airflow.providers.common.compat.sdk import AirflowFailException, BaseOperator, conf
+
+from tke_provider.domain.operations import Operation
+from tke_provider.domain.verdicts import Verdict, VerdictEvent
+from tke_provider.exceptions import TkeError
+
+if TYPE_CHECKING:
+    from collections.abc import Coroutine
+
+    from airflow.providers.common.compat.sdk import Context
+
+    from tke_provider.triggers.base import TkeBaseTrigger
+
+T = TypeVar("T")
+
+
+class TkeBaseOperator(BaseOperator, abc.ABC):
+    """Runs one coroutine as the task.
+
+    :param tke_conn_id: connection to Tencent Cloud. An error on which no retry helps ends the task at once.
+    """
+
+    template_fields = ("tke_conn_id",)
+
+    def __init__(self, *, tke_conn_id: str = "tke_default", **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.tke_conn_id = tke_conn_id
+
+    @abc.abstractmethod
+    async def perform(self, context: Context) -> Any:
+        """Do the task's work and return what goes into XCom."""
+
+    def execute(self, context: Context) -> Any:
+        """Do the task's work."""
+        return self.run_coroutine(self.perform(context))
+
+    def run_coroutine(self, coroutine: Coroutine[Any, Any, T]) -> T:
+        """Run it; an error on which no retry helps becomes the one that Airflow does not retry."""
+        try:
+            return asyncio.run(coroutine)
+        except TkeError as error:
+            if error.retryable:
+                raise
+            raise AirflowFailException(str(error)) from error
+
+
+class TkeWaitingOperator(TkeBaseOperator, abc.ABC):
+    """Changes something and waits until it took effect, without a worker where ``deferrable``.
+
+    The order holds for all: change (idempotent, so that a retry may repeat it), look once, wait, conclude. A
+    subclass supplies the change, the trigger that waits for it, and the conclusion.
+
+    :param timeout: seconds to wait for the effect, counted from the change.
+    :param poll_interval: seconds between two looks where nothing reports a change.
+    :param deferrable: whether to wait in the triggerer; default: ``[operators] default_deferrable``.
+    """
+
+    def __init__(
+        self,
+        *,
+        timeout: float = 600.0,
+        poll_interval: float = 5.0,
+        deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.timeout = timeout
+        self.poll_interval = poll_interval
+        self.deferrable = deferrable
+
+    @abc.abstractmethod
+    async def change(self, context: Context) -> None:
+        """Write the wanted state. Called again by a retry, so it must be idempotent."""
+
+    @abc.abstractmethod
+    def trigger(self, context: Context, deadline: float) -> TkeBaseTrigger:
+        """Return what waits for the effect; also called when the task resumes, so from inputs alone."""
+
+    @abc.abstractmethod
+    async def conclude(self, context: Context, verdict: Verdict) -> Any:
+        """Return what goes into XCom when the verdict is a pass; else undo what should be undone, and raise."""
+
+    async def perform(self, context: Context) -> Any:
+        """Change, look once, wait, conclude."""
+        await self.change(context)
+        trigger = self.trigger(context, deadline=time.time() + self.timeout)
+        verdict = await trigger.verdict()
+        if not verdict.final:
+            if self.deferrable:
+                self.log.info("Waiting in the triggerer: %s", verdict.reason)
+                self.defer(trigger=trigger, method_name="execute_complete")
+            verdict = await trigger.wait()
+        return await self.conclude(context, verdict)
+
+    def execute_complete(self, context: Context, event: VerdictEvent | None = None) -> Any:
+        """Conclude with the verdict that the trigger handed over."""
+        return self.run_coroutine(self.conclude(context, Verdict.from_event(event)))
+
+
+def operation_of(context: Context) -> Operation:
+    """Return the operation that this try belongs to."""
+    ti = context["ti"]
+    map_index = -1 if ti.map_index is None else ti.map_index
+    return Operation(ti.dag_id, ti.run_id, ti.task_id, map_index, ti.max_tries)

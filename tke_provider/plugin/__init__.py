@@ -1,0 +1,11 @@
+"""What the Airflow UI gets."""
+
+from __future__ import annotations
+
+from airflow.plugins_manager import AirflowPlugin
+
+
+class TkePlugin(AirflowPlugin):  # type: ignore[misc]  # Airflow ships the base untyped
+    """The provider's part of the Airflow UI."""
+
+    name = "tke"

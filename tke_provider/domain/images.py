@@ -3,10 +3,24 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
+import json
 import re
-from typing import TypedDict
+from typing import TYPE_CHECKING, TypedDict
 
 from tke_provider.exceptions import InputError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+REVISION = "org.opencontainers.image.revision"
+"""Label: the commit that an image was built from (OCI image specification, annotations)."""
+SOURCE = "org.opencontainers.image.source"
+"""Label: the repository that the commit is in (the same)."""
+CREATED = "org.opencontainers.image.created"
+"""Label: when it was built, as RFC 3339 has it (the same)."""
+BUILD_KEY = "tke.airflow/build-key"
+"""Label: everything that went into the build, as one hash; see :attr:`Build.key`."""
 
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 _COMMIT = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
@@ -81,6 +95,70 @@ class Image:
                 f"{value!r} is no image",
                 way_out="pass what the build task returned: a dict with repository, digest and commit",
             ) from error
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Build:
+    """What goes into an image.
+
+    :param repository: where the image goes: registry host and path, without tag.
+    :param commit: the full commit SHA; empty for a folder that is no commit.
+    :param source: URL of the git repository, without credentials; empty for a folder on the worker, whose content
+        no commit vouches for.
+    :param subdirectory: folder within the source that the build sees.
+    :param dockerfile: path within ``subdirectory``.
+    :param build_args: values of the Dockerfile's ``ARG`` lines. They stay readable in the image: no secrets.
+    :param target: the stage to build; empty for the last.
+    :param platform: such as ``linux/arm64``; empty for the builder's own.
+    """
+
+    repository: str
+    commit: str = ""
+    source: str = ""
+    subdirectory: str = "."
+    dockerfile: str = "Dockerfile"
+    build_args: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    target: str = ""
+    platform: str = ""
+
+    def __post_init__(self) -> None:
+        check_repository(self.repository)
+        if self.commit or self.source:
+            check_commit(self.commit)
+
+    @property
+    def key(self) -> str:
+        """One hash of commit and inputs: two builds with the same key make the same thing.
+
+        A folder on the worker may have changed without any of these changing, so its key names it and proves
+        nothing.
+        """
+        inputs = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+        del inputs["repository"]  # the same build pushed elsewhere is the same build
+        inputs["build_args"] = dict(self.build_args)
+        return hashlib.sha256(json.dumps(inputs, sort_keys=True).encode()).hexdigest()
+
+    @property
+    def tag(self) -> str:
+        """The tag that people, and the next build of the same inputs, find the image by."""
+        return f"{self.commit[:12] if self.source else 'local'}-{self.key[:8]}"
+
+    def labels(self, created: str) -> dict[str, str]:
+        """Return the image's labels.
+
+        :param created: when it is built, as RFC 3339 has it.
+        """
+        labels = {REVISION: self.commit, SOURCE: self.source, CREATED: created, BUILD_KEY: self.key}
+        return {name: value for name, value in labels.items() if value}
+
+    def is_origin_of(self, labels: Mapping[str, str]) -> bool:
+        """Whether an image with these labels came from this very build, whoever set the tag it was found by."""
+        return bool(self.source) and labels.get(BUILD_KEY) == self.key
+
+
+def release_tag(image: Image) -> str:
+    """Return the tag of a promoted image: commit and digest, so that no two images ever want the same one."""
+    return "-".join(part for part in (image.commit[:12], image.digest.removeprefix("sha256:")[:12]) if part)
 
 
 def check_repository(repository: str) -> None:

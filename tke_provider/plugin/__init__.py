@@ -5,7 +5,7 @@ from __future__ import annotations
 from airflow.plugins_manager import AirflowPlugin
 
 
-class TkePlugin(AirflowPlugin):  # type: ignore[misc]  # Airflow ships the base untyped
+class TkePlugin(AirflowPlugin):
     """The provider's part of the Airflow UI."""
 
     name = "tke"

@@ -1,0 +1,73 @@
+# Every target installs what it needs; `make help` explains them.
+SHELL := /bin/bash
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+UV_VERSION := 0.13.9
+# Compiled bytecode saves seconds in every Airflow process; an environment that forbids it would recompile each time.
+export PYTHONDONTWRITEBYTECODE =
+export AIRFLOW_HOME ?= $(CURDIR)/.local/check
+.DEFAULT_GOAL := help
+
+.PHONY: help
+help: ## Explain every target
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  \033[1m%-15s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.PHONY: setup
+setup: $(VENV)/.locked ## Install the development environment into .venv, exactly as locked
+
+$(VENV)/.locked: requirements-dev.lock setup.cfg pyproject.toml
+	@command -v $(PYTHON) >/dev/null || { echo "python3 is missing: install the Debian package python3-venv"; exit 1; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) || { echo "install the Debian package python3-venv"; exit 1; }
+	@test -x $(BIN)/uv || $(BIN)/python -m pip install --quiet uv==$(UV_VERSION)
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --compile-bytecode -r requirements-dev.lock
+	@touch $@
+
+.PHONY: lock
+lock: setup ## Resolve the development environment anew into requirements-dev.lock
+	$(BIN)/uv pip compile --quiet --upgrade --no-emit-index-url --no-emit-find-links --no-header --no-annotate \
+		--python-version 3.11 -o requirements-dev.lock requirements-dev.in
+
+.PHONY: check
+check: setup ## Format, lint, types, import floors and the fast tests: no server, under 2 minutes
+	$(BIN)/ruff format --check --quiet .
+	$(BIN)/ruff check --quiet .
+	$(BIN)/mypy
+	$(BIN)/lint-imports --config setup.cfg --no-cache
+	$(BIN)/pytest -q -m "not stack and not e2e and not installation"
+
+.PHONY: format
+format: setup ## Put the code into its format, and mend what the linter can mend
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+.PHONY: test
+test: check ## Everything, on the real stack, which is brought up for it (the first time compiles Kubernetes)
+	$(BIN)/pytest -v -m "stack or e2e or installation"
+
+.PHONY: up
+up: setup ## Bring the local stack up: engine, registry, Kubernetes, emulator, Airflow
+	$(BIN)/python -m local up
+
+.PHONY: down
+down: ## Take the local stack down; nothing is left behind
+	$(BIN)/python -m local down
+
+.PHONY: demo
+demo: setup ## One commit, from git to production on a real Kubernetes, and a scheduled resize
+	$(BIN)/python -m local.demo
+
+.PHONY: demo-failures
+demo-failures: setup ## What happens to a commit whose tests fail, and to one whose pod crashes
+	$(BIN)/python -m local.demo failures
+
+.PHONY: demo-down
+demo-down: down ## Take down what the demo left up
+
+.PHONY: wheel
+wheel: setup ## Build the wheel into dist/
+	$(BIN)/python -m build --wheel --outdir dist .
+
+.PHONY: clean
+clean: ## Remove what is generated, and the development environment
+	rm -rf $(VENV) build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis .coverage

@@ -1,0 +1,114 @@
+"""Airflow as its user reaches it: the public REST API, with a login."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any
+
+import httpx
+
+from local import StackError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+#: An answer given in the very moment in which a task starts to wait for it may be lost, so people's slowness is kept.
+_HUMAN_SECONDS = 2.0
+_FINAL = frozenset({"success", "failed", "skipped", "upstream_failed", "removed"})
+
+
+class AirflowApi:
+    """A logged-in user.
+
+    :param url: where the API server answers, without a trailing slash.
+    """
+
+    def __init__(self, url: str, user: str, password: str) -> None:
+        self.url = url
+        self.http = httpx.Client(base_url=url, timeout=30, trust_env=False)
+        token = self._json(self.http.post("/auth/token", json={"username": user, "password": password}))
+        self.http.headers["Authorization"] = f"Bearer {token['access_token']}"
+
+    def _json(self, answer: httpx.Response) -> Any:
+        if answer.is_error:
+            raise StackError(
+                f"{answer.request.method} {answer.request.url} answered {answer.status_code}: {answer.text}"
+            )
+        return answer.json()
+
+    def unpause(self, dag_id: str, timeout: float = 120) -> None:
+        """Wait until the DAG is known, and let its runs start.
+
+        :raises StackError: when it does not appear, with Airflow's own import errors.
+        """
+        deadline = time.monotonic() + timeout
+        while self.http.get(f"/api/v2/dags/{dag_id}").status_code == httpx.codes.NOT_FOUND:
+            if time.monotonic() > deadline:
+                errors = self._json(self.http.get("/api/v2/importErrors"))["import_errors"]
+                raise StackError(f"DAG {dag_id} did not appear in {timeout:.0f} s; import errors: {errors}")
+            time.sleep(0.5)
+        self._json(self.http.patch(f"/api/v2/dags/{dag_id}", json={"is_paused": False}))
+
+    def pause(self, dag_id: str) -> None:
+        """Keep the DAG's schedule from starting runs."""
+        self._json(self.http.patch(f"/api/v2/dags/{dag_id}", json={"is_paused": True}))
+
+    def start(self, dag_id: str, conf: dict[str, Any]) -> str:
+        """Start a run as the form does, and return its id."""
+        body = {"conf": conf, "logical_date": None}
+        return str(self._json(self.http.post(f"/api/v2/dags/{dag_id}/dagRuns", json=body))["dag_run_id"])
+
+    def state(self, dag_id: str, run_id: str) -> str:
+        """Return the run's state."""
+        return str(self._json(self.http.get(f"/api/v2/dags/{dag_id}/dagRuns/{run_id}"))["state"])
+
+    def tasks(self, dag_id: str, run_id: str) -> list[dict[str, Any]]:
+        """Return the run's task instances."""
+        answer = self._json(self.http.get(f"/api/v2/dags/{dag_id}/dagRuns/{run_id}/taskInstances?limit=100"))
+        return list(answer["task_instances"])
+
+    def follow(
+        self, dag_id: str, run_id: str, approve: Callable[[], str] | None = None, timeout: float = 900
+    ) -> Iterator[dict[str, Any]]:
+        """Yield every task instance when it has ended, until the run has.
+
+        :param approve: asked for "Approve" or "Reject" when a task waits for a person; None leaves it waiting.
+        """
+        deadline, told = time.monotonic() + timeout, set()
+        while True:
+            ended = self.state(dag_id, run_id) in {"success", "failed"}
+            for task in sorted(self.tasks(dag_id, run_id), key=lambda task: task["end_date"] or "9"):
+                if task["state"] in _FINAL and task["task_id"] not in told:
+                    told.add(task["task_id"])
+                    yield task
+                elif task["state"] == "awaiting_input" and approve:
+                    self.answer(dag_id, run_id, task["task_id"], approve())
+            if ended:
+                return
+            if time.monotonic() > deadline:
+                waiting = {task["task_id"]: task["state"] for task in self.tasks(dag_id, run_id)}
+                raise StackError(f"Run {run_id} of {dag_id} did not end in {timeout:.0f} s: {waiting}")
+            time.sleep(0.3)
+
+    def answer(self, dag_id: str, run_id: str, task_id: str, option: str) -> None:
+        """Answer a task that waits for a person, as the UI does."""
+        time.sleep(_HUMAN_SECONDS)
+        where = f"/api/v2/dags/{dag_id}/dagRuns/{run_id}/taskInstances/{task_id}/-1/hitlDetails"
+        self._json(self.http.patch(where, json={"chosen_options": [option], "params_input": {}}))
+
+    def result(self, dag_id: str, run_id: str, task_id: str) -> Any:
+        """Return what a task left in XCom, or None."""
+        where = f"/api/v2/dags/{dag_id}/dagRuns/{run_id}/taskInstances/{task_id}/xcomEntries/return_value"
+        answer = self.http.get(where, params={"deserialize": "true"})
+        return None if answer.status_code == httpx.codes.NOT_FOUND else self._json(answer)["value"]
+
+    def log(self, dag_id: str, run_id: str, task_id: str, attempt: int = 1) -> str:
+        """Return what a person reads in the task's log."""
+        where = f"/api/v2/dags/{dag_id}/dagRuns/{run_id}/taskInstances/{task_id}/logs/{attempt}"
+        content = self._json(self.http.get(where, params={"full_content": "true"}))["content"]
+        return "\n".join(_line(entry) for entry in content)
+
+
+def _line(entry: dict[str, Any]) -> str:
+    errors = "".join(f"\n{error['exc_type']}: {error['exc_value']}" for error in entry.get("error_detail") or ())
+    return f"{entry['event']}{errors}"

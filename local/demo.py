@@ -1,0 +1,131 @@
+"""``python -m local.demo``: one commit from git to production, then a scheduled resize, told as a timeline."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from datetime import datetime
+from typing import Any
+
+from local import STATE, StackError, stack
+from local.airflow_api import AirflowApi
+from local.endpoints import BASE_IMAGE, Endpoints, read
+from local.shop import CRASHING_PRICES, WRONG_STOCK, Repository
+
+SERVICES = ("prices", "stock", "shop")
+
+
+class Demo:
+    """The demo on a stack that is up."""
+
+    def __init__(self, where: Endpoints) -> None:
+        self.where = where
+        self.api = AirflowApi(where.airflow_url, where.airflow_user, where.airflow_password)
+        self.repository = Repository(STATE / "demo" / "shop")
+
+    def release(self, commit: str) -> str:
+        """Hand a commit to the pipeline, approve it, tell its timeline, and return how the run ended."""
+        conf = {"git_url": self.repository.url, "commit": commit, "base_image": BASE_IMAGE}
+        return self.run("ci_cd", conf)
+
+    def run(self, dag_id: str, conf: dict[str, Any]) -> str:
+        """Run a DAG, telling each step when it has ended; a failed one with the sentence it failed with."""
+        self.api.unpause(dag_id)
+        started = time.monotonic()
+        run_id = self.api.start(dag_id, conf)
+        print(f"\n{dag_id}  {self.where.airflow_url}/dags/{dag_id}/runs/{run_id}\n")
+        print(f"  {'step':<28} {'seconds':>8}  result")
+        for task in self.api.follow(dag_id, run_id, approve=lambda: "Approve"):
+            print(f"  {task['task_id']:<28} {_seconds(task):>8}  {self._outcome(dag_id, run_id, task)}", flush=True)
+        state = self.api.state(dag_id, run_id)
+        print(f"  {'in all':<28} {time.monotonic() - started:>8.1f}  {state}")
+        return state
+
+    def _outcome(self, dag_id: str, run_id: str, task: dict[str, Any]) -> str:
+        if task["state"] == "failed":
+            log = self.api.log(dag_id, run_id, task["task_id"], task["try_number"])
+            said = [line for line in log.splitlines() if line.startswith("AirflowFailException: ")]
+            return "failed: " + (said[-1].removeprefix("AirflowFailException: ") if said else "see its log")
+        result = self.api.result(dag_id, run_id, task["task_id"]) if task["state"] == "success" else None
+        if not isinstance(result, dict):
+            return str(task["state"])
+        told = result.get("reason") or result.get("digest") or result.get("service")
+        return str(told) if told else json.dumps(result)
+
+    def answer(self, namespace: str) -> dict[str, Any]:
+        """Ask the shop in a namespace, through the cluster's API server."""
+        from kubernetes import client, config
+
+        api = client.CoreV1Api(config.new_client_from_config(str(self.where.kubeconfig)))
+        text = api.connect_get_namespaced_service_proxy_with_path("shop:80", namespace, "", _preload_content=False).data
+        return dict(json.loads(text))
+
+
+def _seconds(task: dict[str, Any]) -> str:
+    if not task["start_date"] or not task["end_date"]:
+        return "-"
+    start, end = (datetime.fromisoformat(task[key].replace("Z", "+00:00")) for key in ("start_date", "end_date"))
+    return f"{(end - start).total_seconds():.1f}"
+
+
+def success(demo: Demo) -> None:
+    """The good commit: it goes live, and then the shop follows working hours."""
+    commit = demo.repository.commit_sample()
+    print(f"commit {commit} of {demo.repository.url}")
+    expect(demo.release(commit) == "success", "the pipeline ended well")
+    answer = demo.answer("production")
+    print(f"\nproduction answers {json.dumps(answer)}")
+    expect(set(answer["commits"].values()) == {commit}, "every service answers with the new commit")
+    # A Monday in working hours, and the night after it.
+    for at in ("2026-03-02T10:00:00+08:00", "2026-03-02T22:00:00+08:00"):
+        expect(demo.run("scheduled_scaling", {"at": at}) == "success", f"the size for {at} was reached")
+
+
+def failures(demo: Demo) -> None:
+    """Two bad commits: one that its unit tests stop, and one that pre-release stops; production stays as it is."""
+    good = demo.repository.commit_sample()
+    expect(demo.release(good) == "success", "a good commit is live first")
+    before = demo.answer("production")
+
+    print("\nA commit whose unit tests fail:")
+    wrong = demo.repository.commit("Count the stock differently", WRONG_STOCK)
+    expect(demo.release(wrong) == "failed", "the pipeline refused it")
+    expect(demo.answer("pre-release")["commits"]["stock"] == good, "it never reached the cluster")
+
+    print("\nA commit whose pod crashes:")
+    crashing = demo.repository.commit("Read the prices from a list", CRASHING_PRICES)
+    expect(demo.release(crashing) == "failed", "the pipeline refused it")
+    expect(demo.answer("pre-release")["commits"]["prices"] == good, "pre-release is back at the good commit")
+    expect(demo.answer("production") == before, "production is untouched")
+    demo.repository.commit_sample()
+
+
+def expect(holds: bool, claim: str) -> None:
+    """Say that a claim holds, or end the demo."""
+    if not holds:
+        raise StackError(f"This does not hold: {claim}")
+    print(f"  ✓ {claim}")
+
+
+def main() -> int:
+    """Bring the stack up and show it."""
+    parser = argparse.ArgumentParser(prog="python -m local.demo", description=__doc__)
+    parser.add_argument("story", nargs="?", choices=("success", "failures"), default="success")
+    arguments = parser.parse_args()
+    try:
+        stack.up((), stack.current_settings())
+        where = read()
+        (success if arguments.story == "success" else failures)(Demo(where))
+    except StackError as error:
+        print(error, file=sys.stderr)
+        return 1
+    print(f"\nAirflow     {where.airflow_url}  user {where.airflow_user}, password {where.airflow_password}")
+    print(f"kubectl     export KUBECONFIG={where.kubeconfig}")
+    print("It stays up until `make demo-down`.")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

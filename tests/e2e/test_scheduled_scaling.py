@@ -1,0 +1,44 @@
+"""A service and its node pool follow working hours."""
+
+from __future__ import annotations
+
+import pytest
+
+pytestmark = pytest.mark.e2e
+
+DAY = "2026-03-02T10:00:00+08:00"
+NIGHT = "2026-03-02T22:00:00+08:00"
+POOL_LABEL = "tke.cloud.tencent.com/nodepool-id=np-regular0"
+
+
+def nodes(core) -> int:
+    listed = core.list_node(label_selector=POOL_LABEL).items
+    return sum(c.type == "Ready" and c.status == "True" for node in listed for c in node.status.conditions)
+
+
+@pytest.mark.parametrize(("at", "pods", "pool"), [(DAY, 4, 3), (NIGHT, 1, 1)])
+def test_the_size_is_that_of_the_instant(live, run_dag, apps, core, at, pods, pool):
+    assert run_dag("scheduled_scaling", {"at": at}).state == "success"
+    assert apps.read_namespaced_deployment("shop", "production").status.ready_replicas == pods
+    assert nodes(core) == pool
+
+
+def test_a_release_keeps_the_size_that_the_schedule_set(live, run_dag, release, repository, apps):
+    assert run_dag("scheduled_scaling", {"at": DAY}).state == "success"
+    commit = repository.commit("Make cups dearer", {"prices/app.py": ('"cup": 35.5', '"cup": 36.5')})
+    assert release(commit).state == "success"
+    assert apps.read_namespaced_deployment("shop", "production").spec.replicas == 4
+
+
+def test_a_pool_above_its_maximum_is_refused_at_once(live, run_dag, core):
+    before = nodes(core)
+    refused = run_dag("scheduled_scaling", {"at": DAY, "nodes_by_day": 50})
+    assert refused.states["nodes_up"] == "failed"
+    assert "web" in refused.reason("nodes_up")
+    assert nodes(core) == before
+
+
+def test_a_service_that_does_not_exist_is_named(live, run_dag):
+    refused = run_dag("scheduled_scaling", {"at": NIGHT, "service": "nowhere"})
+    assert refused.states["pods"] == "failed"
+    assert "nowhere" in refused.reason("pods")

@@ -1,0 +1,396 @@
+"""A Kubernetes cluster, spoken to as its API is documented: https://kubernetes.io/docs/reference/using-api/.
+
+Objects are plain dicts, of whatever kind the cluster serves, so that a custom resource needs no code of ours. The
+wire is aiohttp: the generated clients would add 75 MB and more than a second to every task, for models of kinds
+that no manifest is read into.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
+from urllib.parse import quote
+
+from tke_provider.clients.kubeconfig import Access, parse
+from tke_provider.clients.kubernetes_errors import refusal
+from tke_provider.domain.manifests import ObjectRef
+from tke_provider.domain.operations import FIELD_MANAGER
+from tke_provider.exceptions import InputError, NotFoundError, TkeError, UnavailableError
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+    from types import TracebackType
+
+    import aiohttp
+    from typing_extensions import Self
+
+    from tke_provider.domain.manifests import Manifest
+
+Objects: TypeAlias = "list[dict[str, Any]]"
+
+_TIMEOUT = 30.0  # seconds
+_PAGE = 500
+_ATTEMPTS = 4
+_JSON = "application/json"
+_APPLY = "application/apply-patch+yaml"
+_MERGE = "application/merge-patch+json"
+
+
+class _Resource(NamedTuple):
+    plural: str
+    namespaced: bool
+
+
+class _Request(NamedTuple):
+    """One call, and how to name it in a sentence: the verb and resource are those of RBAC."""
+
+    verb: str
+    resource: str
+    namespace: str
+    name: str
+    path: str
+    query: Mapping[str, str] = {}
+    body: object = None
+    content: str = _JSON
+    timeout: float = _TIMEOUT
+
+    def __str__(self) -> str:
+        where = f" in namespace {self.namespace}" if self.namespace else ""
+        return f"{self.verb} {self.resource}{f' {self.name}' if self.name else ''}{where}"
+
+
+_METHODS = {"create": "POST", "update": "PUT", "patch": "PATCH", "delete": "DELETE"}
+
+
+class Cluster:
+    """One cluster. Use as ``async with``; every method raises the errors below.
+
+    Reads and repeatable writes are tried again for a few seconds when the cluster is busy or out of reach.
+
+    :param kubeconfig: its text; kept in memory only.
+    :param name: how errors name the cluster; default: the address of its API server.
+    :param renew: called once when the cluster no longer knows the credentials; returns a new kubeconfig.
+    :raises CredentialError: the cluster does not know who is asking.
+    :raises ForbiddenError: the credentials lack a verb on a resource; both are named.
+    :raises InputError: the cluster refuses the object; in the cluster's own words.
+    :raises ConflictError: somebody else changed or created the object in between.
+    :raises UnavailableError: the cluster does not answer, or asks for fewer calls; a retry helps.
+    """
+
+    def __init__(self, kubeconfig: str, *, name: str = "", renew: Callable[[], Awaitable[str]] | None = None) -> None:
+        self._access: Access = parse(kubeconfig)
+        self.name = name or self._access.server
+        self._renew = renew
+        self._session: aiohttp.ClientSession | None = None
+        self._resources: dict[tuple[str, str], _Resource] = {}
+
+    async def __aenter__(self) -> Self:
+        """Open the connection pool; nothing is sent yet."""
+        self._session = self._open()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Close every connection."""
+        if self._session:
+            await self._session.close()
+            self._session = None
+
+    # --- objects --------------------------------------------------------------------------------------------------
+
+    async def get(self, ref: ObjectRef) -> dict[str, Any] | None:
+        """Return the live object, or ``None`` where there is none."""
+        try:
+            return await self._json(await self._on(ref, "get"))
+        except NotFoundError:
+            return None
+
+    async def list(
+        self,
+        api_version: str,
+        kind: str,
+        namespace: str = "",
+        label_selector: str | None = None,
+        field_selector: str | None = None,
+    ) -> Objects:
+        """Return every object that matches, page by page; in all namespaces where none is given."""
+        query = {"limit": str(_PAGE), **_selectors(label_selector, field_selector)}
+        request = await self._of_kind("list", api_version, kind, namespace, query)
+        found: Objects = []
+        while True:
+            page = await self._json(request)
+            # Items of a list carry neither; readers of a single object expect both.
+            found += ({"apiVersion": api_version, "kind": kind, **item} for item in page.get("items") or ())
+            token = page["metadata"].get("continue")
+            if not token:
+                return found
+            request = request._replace(query={**query, "continue": token})
+
+    async def create(self, manifest: Manifest) -> dict[str, Any]:
+        """Create the object.
+
+        :raises ConflictError: when it exists already.
+        """
+        ref = ObjectRef.of(manifest)
+        request = await self._of_kind(
+            "create", ref.api_version, ref.kind, ref.namespace, {"fieldManager": FIELD_MANAGER}
+        )
+        return await self._json(request._replace(name=ref.name, body=manifest))
+
+    async def apply(self, manifest: Manifest, dry_run: bool = False) -> dict[str, Any]:
+        """Apply server-side, as the one field manager of this provider, and return the object as it is then.
+
+        Fields that somebody else wrote are taken over; fields that we wrote before and that the manifest no longer
+        has are removed. Unknown fields are refused rather than dropped.
+
+        :param dry_run: let the cluster check everything, admission included, and change nothing.
+        """
+        query = {"fieldManager": FIELD_MANAGER, "force": "true", "fieldValidation": "Strict"}
+        if dry_run:
+            query["dryRun"] = "All"
+        request = await self._on(ObjectRef.of(manifest), "patch", query=query)
+        return await self._json(request._replace(body=manifest, content=_APPLY))
+
+    async def patch(self, ref: ObjectRef, body: Mapping[str, object]) -> dict[str, Any]:
+        """Merge ``body`` into the object; a ``null`` removes, ``metadata.resourceVersion`` makes it conditional."""
+        request = await self._on(ref, "patch", query={"fieldManager": FIELD_MANAGER})
+        return await self._json(request._replace(body=body, content=_MERGE))
+
+    async def scale(self, ref: ObjectRef, replicas: int) -> dict[str, Any]:
+        """Set the number of replicas through the scale subresource, and return its ``Scale``."""
+        request = await self._on(ref, "patch", subresource="scale", query={"fieldManager": FIELD_MANAGER})
+        return await self._json(request._replace(body={"spec": {"replicas": replicas}}, content=_MERGE))
+
+    async def delete(self, ref: ObjectRef, uid: str | None = None) -> bool:
+        """Delete the object and, in the background, what it owns. Return whether there was one.
+
+        :param uid: delete only this very object, not a namesake created since.
+        :raises ConflictError: when the object has another uid.
+        """
+        options = {"apiVersion": "v1", "kind": "DeleteOptions", "propagationPolicy": "Background"}
+        body = {**options, "preconditions": {"uid": uid}} if uid else options
+        try:
+            await self._json((await self._on(ref, "delete"))._replace(body=body))
+        except NotFoundError:
+            return False
+        return True
+
+    async def watch(
+        self,
+        api_version: str,
+        kind: str,
+        namespace: str = "",
+        label_selector: str | None = None,
+        field_selector: str | None = None,
+        seconds: int = 300,
+    ) -> AsyncIterator[tuple[str, dict[str, Any]]]:
+        """Yield ``(ADDED|MODIFIED|DELETED, object)``, first for everything there is, then for every change.
+
+        Ends after ``seconds``, as the cluster closes watches anyway; begin again then.
+
+        :raises UnavailableError: when the stream breaks or has become too old; begin again.
+        """
+        query = {"watch": "1", "timeoutSeconds": str(seconds), **_selectors(label_selector, field_selector)}
+        request = await self._of_kind("watch", api_version, kind, namespace, query)
+        async with await self._send(request._replace(timeout=seconds + _TIMEOUT)) as response:
+            async for line in self._lines(response):
+                event = json.loads(line)
+                if event["type"] == "ERROR":
+                    raise self._refused(request, event["object"].get("code", 500), event["object"])
+                yield event["type"], event["object"]
+
+    # --- pods and services ----------------------------------------------------------------------------------------
+
+    async def logs(self, namespace: str, pod: str, container: str, tail_lines: int = 20, previous: bool = False) -> str:
+        """Return the last lines a container wrote; ``previous``: those of its last run that ended."""
+        query = {"container": container, "tailLines": str(tail_lines), "previous": str(previous).lower()}
+        path = f"/api/v1/namespaces/{quote(namespace)}/pods/{quote(pod)}/log"
+        return await self._text(_Request("get", "pods/log", namespace, pod, path, query))
+
+    async def proxy(
+        self, namespace: str, service: str, port: int | str, path: str = "/", timeout: float = 10.0
+    ) -> tuple[int, str]:
+        """Ask a service through the API server, which needs no route to pods; return its status and body.
+
+        :param path: path and query, as the service sees them.
+        :param timeout: seconds for the whole answer.
+        :raises NotFoundError: when there is no such service.
+        :raises UnavailableError: when no pod of it is ready, or it does not answer.
+        """
+        base = f"/api/v1/namespaces/{quote(namespace)}/services/{quote(service)}:{port}/proxy"
+        request = _Request("get", "services/proxy", namespace, service, f"{base}/{path.lstrip('/')}", timeout=timeout)
+        async with await self._send(request, check=False) as response:
+            body = await self._read(response)
+            if response.status >= HTTPStatus.BAD_REQUEST and _is_status(status := _decode(body)):
+                raise self._refused(request, response.status, status)
+            return response.status, body
+
+    async def server_version(self) -> str:
+        """Return the API server's version, as in ``v1.34.4``."""
+        return str((await self._json(_Request("get", "version", "", "", "/version")))["gitVersion"])
+
+    # --- requests -------------------------------------------------------------------------------------------------
+
+    async def _on(
+        self, ref: ObjectRef, verb: str, *, subresource: str = "", query: Mapping[str, str] | None = None
+    ) -> _Request:
+        request = await self._of_kind(verb, ref.api_version, ref.kind, ref.namespace, query or {})
+        if request.resource != "namespaces" and not request.namespace and "/namespaces/" in request.path:
+            raise InputError(f"{ref} has no namespace", way_out="name the namespace it belongs to")
+        suffix = f"/{subresource}" if subresource else ""
+        return request._replace(
+            name=ref.name, path=f"{request.path}/{quote(ref.name)}{suffix}", resource=request.resource + suffix
+        )
+
+    async def _of_kind(
+        self, verb: str, api_version: str, kind: str, namespace: str, query: Mapping[str, str]
+    ) -> _Request:
+        resource = await self._resource(api_version, kind)
+        root = f"/apis/{api_version}" if "/" in api_version else f"/api/{api_version}"
+        within = namespace if resource.namespaced else ""
+        path = f"{root}/namespaces/{quote(within)}/{resource.plural}" if within else f"{root}/{resource.plural}"
+        return _Request(verb, resource.plural, within, "", path, query)
+
+    async def _resource(self, api_version: str, kind: str) -> _Resource:
+        """Ask the cluster how it serves a kind, once: no plural is ever guessed."""
+        known = self._resources.get((api_version, kind))
+        if known:
+            return known
+        root = f"/apis/{api_version}" if "/" in api_version else f"/api/{api_version}"
+        try:
+            served = await self._json(_Request("get", "the API group", "", api_version, quote(root)))
+        except NotFoundError:
+            served = {"resources": []}
+        for entry in served["resources"]:
+            if "/" not in entry["name"]:
+                self._resources[api_version, entry["kind"]] = _Resource(entry["name"], entry["namespaced"])
+        try:
+            return self._resources[api_version, kind]
+        except KeyError:
+            raise NotFoundError(
+                f"Cluster {self.name} serves no kind {kind} of {api_version}",
+                way_out="correct kind and apiVersion, or install the custom resource first",
+            ) from None
+
+    async def _json(self, request: _Request) -> dict[str, Any]:
+        answer = _decode(await self._text(request))
+        if not isinstance(answer, dict):
+            raise UnavailableError(f"Cluster {self.name} answered no JSON object to {request}", way_out="try again")
+        return answer
+
+    async def _text(self, request: _Request) -> str:
+        """Send and read whole; where nothing can happen twice, try again for a few seconds."""
+        from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_attempt, wait_random_exponential
+
+        attempts = 1 if request.verb == "create" else _ATTEMPTS
+        async for attempt in AsyncRetrying(
+            retry=retry_if_exception_type(UnavailableError),
+            stop=stop_after_attempt(attempts),
+            wait=wait_random_exponential(multiplier=0.5, max=4),
+            reraise=True,
+        ):
+            with attempt:
+                async with await self._send(request) as response:
+                    return await self._read(response)
+        raise AssertionError("tenacity returns or raises")
+
+    async def _send(self, request: _Request, *, check: bool = True) -> aiohttp.ClientResponse:
+        response = await self._exchange(request)
+        if response.status == HTTPStatus.UNAUTHORIZED and self._renew:
+            response.release()
+            await self._login(await self._renew())
+            response = await self._exchange(request)
+        if check and response.status >= HTTPStatus.BAD_REQUEST:
+            async with response:
+                raise self._refused(request, response.status, _decode(await self._read(response)))
+        return response
+
+    async def _exchange(self, request: _Request) -> aiohttp.ClientResponse:
+        import aiohttp
+        from yarl import URL
+
+        if self._session is None:
+            raise RuntimeError("Cluster is used outside of `async with`")
+        query = "&".join(f"{name}={quote(value, safe='')}" for name, value in request.query.items())
+
+        try:
+            return await self._session.request(
+                _METHODS.get(request.verb, "GET"),
+                URL(self._access.server + request.path + (f"?{query}" if query else ""), encoded=True),
+                data=None if request.body is None else json.dumps(request.body),
+                headers={"Content-Type": request.content, "Accept": _JSON},
+                timeout=aiohttp.ClientTimeout(total=request.timeout, sock_connect=_TIMEOUT),
+                allow_redirects=False,
+            )
+        except (aiohttp.ClientError, asyncio.TimeoutError, OSError) as error:
+            raise self._unreachable(error) from error
+
+    async def _read(self, response: aiohttp.ClientResponse) -> str:
+        import aiohttp
+
+        try:
+            return await response.text(errors="replace")
+        except (aiohttp.ClientError, asyncio.TimeoutError, OSError) as error:
+            raise self._unreachable(error) from error
+
+    async def _lines(self, response: aiohttp.ClientResponse) -> AsyncIterator[bytes]:
+        import aiohttp
+
+        try:
+            async for line in response.content:
+                yield line
+        except (aiohttp.ClientError, asyncio.TimeoutError, OSError) as error:
+            raise self._unreachable(error) from error
+
+    def _open(self) -> aiohttp.ClientSession:
+        import aiohttp
+
+        # One object fits etcd's 1.5 MiB, and a watch sends it as one line.
+        return aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(ssl=self._access.tls or True),
+            headers=self._access.headers,
+            trust_env=True,
+            read_bufsize=2**21,
+        )
+
+    async def _login(self, kubeconfig: str) -> None:
+        stale, self._access = self._session, parse(kubeconfig)
+        self._session = self._open()
+        if stale:
+            await stale.close()
+
+    # --- errors ---------------------------------------------------------------------------------------------------
+
+    def _unreachable(self, error: BaseException) -> UnavailableError:
+        import aiohttp
+
+        if isinstance(error, aiohttp.ClientConnectorCertificateError):
+            cause, way_out = str(error), "use the kubeconfig that holds the cluster's own authority"
+        else:
+            cause = str(error) or "no answer in time"
+            way_out = "check that this machine reaches the cluster's endpoint, internal or external"
+        return UnavailableError(f"Cluster {self.name} is out of reach", cause=cause, way_out=way_out)
+
+    def _refused(self, request: _Request, code: int, status: object) -> TkeError:
+        words = str(status.get("message", "")) if isinstance(status, dict) else str(status or "")[:500]
+        return refusal(code, words, self.name, request.verb, request.resource, str(request))
+
+
+def _selectors(label_selector: str | None, field_selector: str | None) -> dict[str, str]:
+    chosen = {"labelSelector": label_selector, "fieldSelector": field_selector}
+    return {name: value for name, value in chosen.items() if value}
+
+
+def _decode(text: str) -> object:
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text
+
+
+def _is_status(answer: object) -> bool:
+    """Whether the API server itself speaks, rather than the service behind its proxy."""
+    return isinstance(answer, dict) and answer.get("kind") == "Status" and answer.get("apiVersion") == "v1"

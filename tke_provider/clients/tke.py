@@ -1,0 +1,166 @@
+"""Tencent Kubernetes Engine (https://cloud.tencent.com/document/api/457), and the auto-scaling behind its pools."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from tke_provider.clients.tencent_cloud import TencentCloudService
+from tke_provider.domain.clusters import NodePool, PoolKind, PoolNode, ScalingActivity, TkeCluster
+from tke_provider.exceptions import BusyError, InputError, NotFoundError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+_PAGE = 100  # the most that one answer holds
+
+
+class Tke(TencentCloudService):
+    """Clusters of one region; use it as ``async with``."""
+
+    async def describe_cluster(self, cluster_id: str) -> TkeCluster:
+        """Describe a cluster.
+
+        :param cluster_id: ``cls-xxxxxxxx``.
+        :raises NotFoundError: when this region has no such cluster.
+        """
+        # An unknown id is no error for this action: the list is empty.
+        answer = await self._tke("DescribeClusters", {"ClusterIds": [cluster_id]})
+        for each in answer.get("Clusters") or []:
+            if each["ClusterId"] == cluster_id:
+                return TkeCluster.parse(each)
+        raise NotFoundError(
+            f"There is no cluster {cluster_id} in {self._client.region}",
+            way_out="check the id (cls-xxxxxxxx) and the region of the connection",
+        )
+
+    async def endpoint_status(self, cluster_id: str, *, external: bool) -> str:
+        """Return ``Created``, ``Creating``, ``NotFound`` or ``CreateFailed``.
+
+        :param external: the public endpoint, or the one inside the private network.
+        """
+        params = {"ClusterId": cluster_id, "IsExtranet": external}
+        return str((await self._tke("DescribeClusterEndpointStatus", params))["Status"])
+
+    async def kubeconfig(self, cluster_id: str, external: bool) -> str:
+        """Return a kubeconfig (YAML). It carries a client certificate that is valid for years: treat it as a secret.
+
+        Its identity has no right inside the cluster unless the caller created the cluster or was granted one
+        (https://cloud.tencent.com/document/api/457/39046).
+
+        :param external: through the public endpoint, or the one inside the private network.
+        :raises NotFoundError: when there is no such cluster, or the endpoint is not open.
+        :raises BusyError: while the endpoint is being opened.
+        """
+        # Without an open endpoint the cloud hands out a kubeconfig that leads nowhere.
+        status = await self.endpoint_status(cluster_id, external=external)
+        if status != "Created":
+            raise _closed_endpoint(cluster_id, external, status)
+        params = {"ClusterId": cluster_id, "IsExtranet": external}
+        return str((await self._tke("DescribeClusterKubeconfig", params))["Kubeconfig"])
+
+    async def node_pools(self, cluster_id: str) -> list[NodePool]:
+        """Return every node pool of the cluster, of every kind."""
+        pages = await self._pages("DescribeNodePools", {"ClusterId": cluster_id}, "NodePools", "NodePoolId")
+        return [NodePool.parse(each) for each in pages]
+
+    async def node_pool(self, cluster_id: str, pool: str) -> NodePool:
+        """Return one node pool.
+
+        :param pool: its id (``np-xxxxxxxx``) or its name.
+        :raises NotFoundError: when the cluster has none of that id or name.
+        :raises InputError: when several bear that name.
+        """
+        pools = await self.node_pools(cluster_id)
+        found = [each for each in pools if each.id == pool] or [each for each in pools if each.name == pool]
+        if len(found) == 1:
+            return found[0]
+        if found:
+            raise InputError(
+                f"Cluster {cluster_id} has {len(found)} node pools named {pool}",
+                way_out=f"name it by id: one of {', '.join(each.id for each in found)}",
+            )
+        there = ", ".join(f"{each.id} ({each.name})" for each in pools) or "none"
+        raise NotFoundError(f"Cluster {cluster_id} has no node pool {pool}", way_out=f"use one of its pools: {there}")
+
+    async def set_pool_bounds(self, cluster_id: str, pool: NodePool, minimum: int, maximum: int) -> None:
+        """Change the bounds of a regular or native pool, and not its size.
+
+        :raises InputError: when the current size lies outside of the bounds, or the kind has none.
+        :raises BusyError: while another change of the pool is under way.
+        """
+        which = {"ClusterId": cluster_id, "NodePoolId": pool.id}
+        if pool.kind is PoolKind.REGULAR:
+            await self._tke("ModifyClusterNodePool", {**which, "MinNodesNum": minimum, "MaxNodesNum": maximum})
+        elif pool.kind is PoolKind.NATIVE:
+            scaling = {"MinReplicas": minimum, "MaxReplicas": maximum}
+            await self._tke_2022("ModifyNodePool", {**which, "Native": {"Scaling": scaling}})
+        else:
+            raise _unscalable(pool)
+
+    async def set_pool_desired(self, cluster_id: str, pool: NodePool, desired: int) -> None:
+        """Tell a regular or native pool how many nodes to have. Returns before the nodes come or go.
+
+        :raises InputError: when it lies outside of the pool's bounds, or the kind has no size.
+        :raises BusyError: while another change of the pool is under way.
+        """
+        which = {"ClusterId": cluster_id, "NodePoolId": pool.id}
+        if pool.kind is PoolKind.REGULAR:
+            await self._tke("ModifyNodePoolDesiredCapacityAboutAsg", {**which, "DesiredCapacity": desired})
+        elif pool.kind is PoolKind.NATIVE:
+            await self._tke_2022("ScaleNodePool", {**which, "Replicas": desired})
+        else:
+            raise _unscalable(pool)
+
+    async def nodes(self, cluster_id: str, pool_id: str) -> list[PoolNode]:
+        """Return the nodes of a pool, also those that did not make it into Kubernetes."""
+        params = {"ClusterId": cluster_id, "Filters": [{"Name": "NodePoolIds", "Values": [pool_id]}]}
+        pages = await self._pages("DescribeClusterInstances", params, "InstanceSet", "InstanceId")
+        return [PoolNode.parse(each) for each in pages]
+
+    async def scaling_activities(self, autoscaling_group_id: str, limit: int = 10) -> list[ScalingActivity]:
+        """Return what the group behind a regular pool did last, newest first: the only place that says why nodes fail.
+
+        :param limit: how many, at most 100.
+        """
+        filters = [{"Name": "auto-scaling-group-id", "Values": [autoscaling_group_id]}]
+        params = {"Filters": filters, "Limit": limit}
+        answer = await self._client.call("as", "2018-04-19", "DescribeAutoScalingActivities", params)
+        return [ScalingActivity.parse(each) for each in answer.get("ActivitySet") or []]
+
+    async def _tke(self, action: str, params: Mapping[str, object]) -> dict[str, Any]:
+        return await self._client.call("tke", "2018-05-25", action, params)
+
+    async def _tke_2022(self, action: str, params: Mapping[str, object]) -> dict[str, Any]:
+        return await self._client.call("tke", "2022-05-01", action, params)
+
+    async def _pages(self, action: str, params: Mapping[str, object], items: str, key: str) -> list[dict[str, Any]]:
+        """Read all pages. They are no snapshot: what moved between two of them may come twice."""
+        found: dict[str, dict[str, Any]] = {}
+        offset = 0
+        while True:
+            answer = await self._tke_2022(action, {**params, "Offset": offset, "Limit": _PAGE})
+            page = answer.get(items) or []
+            found.update((each[key], each) for each in page)
+            offset += _PAGE
+            if not page or offset >= (answer.get("TotalCount") or 0):
+                return list(found.values())
+
+
+def _closed_endpoint(cluster_id: str, external: bool, status: str) -> BusyError | NotFoundError:
+    which, other = ("public", "private") if external else ("private", "public")
+    if status == "Creating":
+        return BusyError(
+            f"The {which} endpoint of cluster {cluster_id} is being opened", way_out="wait a minute; a retry helps"
+        )
+    return NotFoundError(
+        f"Cluster {cluster_id} has no open {which} endpoint",
+        cause=f"its status is {status}",
+        way_out=f"open it (Basic information, API server information), or let the connection use the {other} one",
+    )
+
+
+def _unscalable(pool: NodePool) -> InputError:
+    return InputError(
+        f"Node pool {pool.id} ({pool.name}) consists of {pool.kind.value} nodes, which the cloud does not scale",
+        way_out="name a regular or native node pool",
+    )

@@ -1,0 +1,197 @@
+"""Clusters and node pools: what the cloud's answers say, as values."""
+
+from __future__ import annotations
+
+import dataclasses
+import enum
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+class PoolKind(str, enum.Enum):
+    """What a node pool is made of; it decides which call scales it."""
+
+    REGULAR = "regular"
+    """Virtual machines of an auto-scaling group."""
+    NATIVE = "native"
+    """Native nodes, scaled by their replica count."""
+    SUPER = "super"
+    """Super nodes: capacity without machines, so there is nothing to scale."""
+    EXTERNAL = "external"
+    """Machines registered from outside the cloud, which the cloud cannot scale."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class TkeCluster:
+    """One TKE cluster as the cloud describes it.
+
+    :param status: the cloud's own word; ``Running`` when it can be worked with.
+    :param version: Kubernetes version of its masters.
+    """
+
+    id: str
+    name: str
+    status: str
+    version: str
+    kind: str
+    vpc_id: str
+    nodes: int
+
+    @property
+    def running(self) -> bool:
+        """Whether the cloud lets its clients in."""
+        return self.status == "Running"
+
+    @classmethod
+    def parse(cls, answer: Mapping[str, Any]) -> TkeCluster:
+        """Read one of ``Clusters`` of ``DescribeClusters`` (version 2018-05-25)."""
+        network = answer.get("ClusterNetworkSettings") or {}
+        return cls(
+            id=answer["ClusterId"],
+            name=answer.get("ClusterName") or "",
+            status=answer.get("ClusterStatus") or "",
+            version=answer.get("ClusterVersion") or "",
+            kind=answer.get("ClusterType") or "",
+            vpc_id=network.get("VpcId") or "",
+            nodes=answer.get("ClusterNodeNum") or 0,
+        )
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class NodePool:
+    """One node pool, whatever its kind and the API version that described it.
+
+    :param life_state: the cloud's own word, whose vocabulary depends on the kind; see :attr:`settled`.
+    :param minimum: lower bound of its size.
+    :param maximum: upper bound of its size.
+    :param desired: how many nodes it was told to have.
+    :param ready: how many of its nodes work.
+    :param autoscaling: whether the cluster autoscaler writes ``desired``.
+    :param autoscaling_group_id: the AS group behind a regular pool; empty for other kinds.
+    """
+
+    id: str
+    name: str
+    kind: PoolKind
+    life_state: str
+    minimum: int
+    maximum: int
+    desired: int
+    ready: int
+    autoscaling: bool
+    autoscaling_group_id: str = ""
+
+    @property
+    def settled(self) -> bool:
+        """Whether no change of the pool is under way; regular pools say ``normal``, native ones ``Running``."""
+        return self.life_state.lower() in {"normal", "running"}
+
+    @classmethod
+    def parse(cls, answer: Mapping[str, Any]) -> NodePool:
+        """Read one of ``NodePools`` of ``DescribeNodePools`` (version 2022-05-01), which lists every kind."""
+        kind = PoolKind(answer["Type"].lower())
+        if kind is PoolKind.REGULAR:
+            return cls._regular(answer, answer.get("Regular") or {})
+        native = answer.get("Native") or {}
+        scaling = native.get("Scaling") or {}
+        nodes = (answer.get("External") or {}).get("NodesNum") or 0
+        return cls(
+            id=answer["NodePoolId"],
+            name=answer.get("Name") or "",
+            kind=kind,
+            life_state=answer.get("LifeState") or "",
+            minimum=scaling.get("MinReplicas") or 0,
+            maximum=scaling.get("MaxReplicas") or 0,
+            desired=native.get("Replicas") or nodes,
+            ready=native.get("ReadyReplicas") or nodes,
+            autoscaling=bool(native.get("EnableAutoscaling")),
+        )
+
+    @classmethod
+    def parse_2018(cls, answer: Mapping[str, Any]) -> NodePool:
+        """Read one of ``NodePoolSet`` of ``DescribeClusterNodePools`` (version 2018-05-25): regular pools only."""
+        return cls._regular(answer, answer)
+
+    @classmethod
+    def _regular(cls, answer: Mapping[str, Any], group: Mapping[str, Any]) -> NodePool:
+        """Both versions tell the same about a regular pool, the newer one a level deeper."""
+        summary = group.get("NodeCountSummary") or {}
+        counts = [summary.get("AutoscalingAdded") or {}, summary.get("ManuallyAdded") or {}]
+        return cls(
+            id=answer["NodePoolId"],
+            name=answer.get("Name") or "",
+            kind=PoolKind.REGULAR,
+            life_state=answer.get("LifeState") or "",
+            minimum=group.get("MinNodesNum") or 0,
+            maximum=group.get("MaxNodesNum") or 0,
+            desired=group.get("DesiredNodesNum") or 0,
+            ready=sum(count.get("Normal") or 0 for count in counts),
+            autoscaling=(group.get("AutoscalingGroupStatus") or "").startswith("enabl"),
+            autoscaling_group_id=group.get("AutoscalingGroupId") or "",
+        )
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class PoolNode:
+    """One node of a pool, as the cloud sees it.
+
+    :param id: the instance (``ins-…``) or, for native nodes, what the cloud calls the instance.
+    :param state: ``initializing``, ``running`` or ``failed``.
+    :param reason: why it is not running; empty where the cloud says nothing.
+    """
+
+    id: str
+    state: str
+    reason: str
+    ip: str
+    cordoned: bool
+    created: str
+
+    @classmethod
+    def parse(cls, answer: Mapping[str, Any]) -> PoolNode:
+        """Read one of ``InstanceSet`` of ``DescribeClusterInstances`` (version 2022-05-01)."""
+        reason = answer.get("FailedReason") or ""
+        return cls(
+            id=answer["InstanceId"],
+            state=answer.get("InstanceState") or "",
+            # Healthy nodes carry "=" or "=Ready:True" (the action's published example).
+            reason="" if reason in {"=", "=Ready:True"} else reason,
+            ip=answer.get("LanIP") or "",
+            cordoned=bool(answer.get("Unschedulable")),
+            created=answer.get("CreatedTime") or "",
+        )
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class ScalingActivity:
+    """What an auto-scaling group did or tried; the only place where the cloud says why nodes do not come.
+
+    :param kind: ``SCALE_OUT``, ``SCALE_IN``, ….
+    :param status: ``INIT``, ``RUNNING``, ``SUCCESSFUL``, ``PARTIALLY_SUCCESSFUL``, ``FAILED`` or ``CANCELLED``.
+    :param reason: the cloud's explanation.
+    :param started: ISO 8601, UTC.
+    """
+
+    id: str
+    kind: str
+    status: str
+    reason: str
+    started: str
+
+    @property
+    def failed(self) -> bool:
+        """Whether some of it did not work."""
+        return self.status in {"FAILED", "PARTIALLY_SUCCESSFUL"}
+
+    @classmethod
+    def parse(cls, answer: Mapping[str, Any]) -> ScalingActivity:
+        """Read one of ``ActivitySet`` of ``DescribeAutoScalingActivities`` (autoscaling, version 2018-04-19)."""
+        return cls(
+            id=answer["ActivityId"],
+            kind=answer.get("ActivityType") or "",
+            status=answer.get("StatusCode") or "",
+            reason=answer.get("StatusMessageSimplified") or answer.get("StatusMessage") or "",
+            started=answer.get("StartTime") or "",
+        )

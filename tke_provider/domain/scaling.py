@@ -1,0 +1,319 @@
+"""Sizes: who writes a number, which writes bring it where it should be, and whether it has got there."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import TYPE_CHECKING, Any, Literal, TypedDict
+
+from tke_provider.domain.clusters import PoolKind
+from tke_provider.domain.verdicts import State, Verdict, failed, passed, pending
+from tke_provider.exceptions import InputError, OwnedError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from tke_provider.domain.clusters import NodePool, PoolNode, ScalingActivity
+
+SIZE_BEFORE = "tke.airflow/size-before"
+"""Annotation: the size, or the lower bound of its autoscaler, that the operation in ``SIZED_BY`` found."""
+
+_SIZED = frozenset({PoolKind.REGULAR, PoolKind.NATIVE})
+_SIZELESS = {
+    PoolKind.SUPER: "scale the pods alone: a super pool makes room for each of them by itself",
+    PoolKind.EXTERNAL: "add or remove the machines where they live",
+}
+_LEAVING = frozenset({"deleting", "deleted"})
+
+Direction = Literal["up", "down"]
+
+Decision = TypedDict("Decision", {"target": str, "from": int, "to": int, "reason": str, "owner": str})
+Decision.__doc__ = """What was decided about a size, as it lies in XCom.
+
+``target`` names the thing, ``from`` and ``to`` are sizes (of ``owner``'s lower bound, where that was written instead),
+``reason`` is one sentence, and ``owner`` names the autoscaler that writes the size, or is empty.
+"""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Bounds:
+    """The range that a size may move in.
+
+    :raises InputError: when it is empty or below zero.
+    """
+
+    minimum: int
+    maximum: int
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.minimum <= self.maximum:
+            raise InputError(
+                f"Bounds from {self.minimum} to {self.maximum} hold no size",
+                way_out="give a minimum of zero or more and a maximum that is not below it",
+            )
+
+    def check(self, size: int, target: str) -> None:
+        """Refuse a size outside.
+
+        :raises InputError: naming the target and the bound.
+        """
+        for outside, side, bound in (
+            (size < self.minimum, "below its minimum", self.minimum),
+            (size > self.maximum, "above its maximum", self.maximum),
+        ):
+            if outside:
+                raise InputError(
+                    f"{target} cannot get a size of {size}, which is {side} of {bound}",
+                    way_out="ask for a size within, or change the bound in the same task",
+                )
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Owner:
+    """Whoever writes the size of a workload.
+
+    :param bounds: between which it moves the size; none where it has no bounds of its own to set.
+    """
+
+    api_version: str
+    kind: str
+    name: str
+    bounds: Bounds | None = None
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.name}"
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Autoscaler:
+    """Where a kind of autoscaler keeps what it scales, and its bounds with their defaults."""
+
+    target: str
+    minimum: tuple[str, int] | None = None
+    maximum: tuple[str, int] | None = None
+
+
+# Sources: Kubernetes API reference, autoscaling/v2; keda.sh, ScaledObject specification; Tencent Cloud document
+# 457/40956 on HorizontalPodCronscaler. The first writes through the last, and the second may, so their order counts.
+_AUTOSCALERS = {
+    "ScaledObject": _Autoscaler("scaleTargetRef", ("minReplicaCount", 0), ("maxReplicaCount", 100)),
+    "HorizontalPodCronscaler": _Autoscaler("scaleTarget"),
+    "HorizontalPodAutoscaler": _Autoscaler("scaleTargetRef", ("minReplicas", 1), ("maxReplicas", 1)),
+}
+AUTOSCALER_KINDS: tuple[tuple[str, str], ...] = (
+    ("keda.sh/v1alpha1", "ScaledObject"),
+    ("autoscaling.cloud.tencent.com/v1", "HorizontalPodCronscaler"),
+    ("autoscaling/v2", "HorizontalPodAutoscaler"),
+)
+"""API version and kind of everything known to write the size of a workload."""
+
+
+def find_owner(kind: str, name: str, autoscalers: Sequence[Mapping[str, Any]]) -> Owner | None:
+    """Return who writes the size of a workload, or nothing when nobody does.
+
+    Where one autoscaler writes through another (KEDA makes an HPA; a HorizontalPodCronscaler may move the bounds of
+    one), the outermost is the owner, because it undoes what is written further in.
+
+    :param autoscalers: live objects of ``AUTOSCALER_KINDS`` in the workload's namespace.
+    """
+    targets = {(kind.lower(), name)}
+    inner_first = sorted(autoscalers, key=lambda each: list(_AUTOSCALERS).index(each["kind"]), reverse=True)
+    owner = None
+    for autoscaler in inner_first:
+        if _target(autoscaler) in targets:
+            owner = _owner(autoscaler)
+            targets.add((owner.kind.lower(), owner.name))
+    return owner
+
+
+def floor(owner: Owner, size: int, target: str) -> dict[str, Any]:
+    """Return the change to its owner that keeps a workload at a size or above.
+
+    :raises OwnedError: when the owner has no lower bound that could be set.
+    :raises InputError: when the size lies above the upper bound, which this never raises by itself.
+    """
+    minimum = _AUTOSCALERS[owner.kind].minimum
+    if owner.bounds is None or minimum is None:
+        raise owned(target, owner)
+    Bounds(0, owner.bounds.maximum).check(size, f"{owner} of {target}")
+    return {"spec": {minimum[0]: size}}
+
+
+def owned(target: str, owner: Owner | str) -> OwnedError:
+    """Return the error that names who writes a size."""
+    return OwnedError(
+        f"The size of {target} is written by {owner}",
+        way_out="change its bounds there, let this task do so where it can (`bounds`), or remove it",
+    )
+
+
+def assess_size(workload: Mapping[str, Any] | None, target: str, size: int, *, at_least: bool = False) -> Verdict:
+    """Return whether a Deployment or StatefulSet has its size, with every pod available.
+
+    :param workload: the live object, or nothing when it is gone.
+    :param at_least: whether more is as good, as where an autoscaler moves the size above its lower bound.
+    """
+    if workload is None:
+        return failed(f"{target} does not exist any more")
+    wanted = workload["spec"].get("replicas", 1)
+    if wanted < size and at_least:
+        return pending(f"{target} waits for its autoscaler to raise it from {wanted} to {size}")
+    if wanted != size and not at_least:
+        return failed(f"the size of {target} was {size} and something else made it {wanted}")
+    status = workload.get("status", {})
+    if status.get("observedGeneration", 0) < workload["metadata"].get("generation", 0):
+        return pending(f"{target} has not been looked at by its controller yet")
+    running, available = status.get("replicas", 0), status.get("availableReplicas", 0)
+    if available < size:
+        return pending(f"{available} of {size} pods of {target} are available")
+    if running > wanted:
+        return pending(f"{running - wanted} pods of {target} have yet to end")
+    return passed(f"all {wanted} pods of {target} are available")
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class SetBounds:
+    """A write of both bounds of a node pool, which leaves its size alone."""
+
+    bounds: Bounds
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class SetSize:
+    """A write of the size of a node pool, which leaves its bounds alone."""
+
+    size: int
+
+
+def steps(
+    pool: NodePool,
+    desired: int,
+    minimum: int | None = None,
+    maximum: int | None = None,
+    *,
+    through_bounds: bool = False,
+) -> tuple[SetBounds | SetSize, ...]:
+    """Return the writes that bring a node pool to a size, so that min ≤ size ≤ max after every one of them.
+
+    Nothing is left to write when it is there. After any of the writes, asking again gives those that remain; so a
+    caller that looks, makes the first, and looks again, survives lost answers and its own death.
+
+    :param minimum: new lower bound; default: the present one.
+    :param maximum: new upper bound; default: the present one.
+    :param through_bounds: where the cluster autoscaler writes the size, make ``desired`` its lower bound instead of
+        refusing. The size itself is then written only as far as the bounds require.
+    :raises InputError: when the pool has no size, or the size lies outside the bounds.
+    :raises OwnedError: when the cluster autoscaler writes the size, and its bounds may not be changed.
+    """
+    target = f"Node pool {pool.id}"
+    if pool.kind not in _SIZED:
+        raise InputError(
+            f"{target} is a pool of {pool.kind.value} nodes, which has no size that could be set",
+            way_out=_SIZELESS[pool.kind],
+        )
+    bounds = Bounds(
+        pool.minimum if minimum is None else minimum,
+        pool.maximum if maximum is None else maximum,
+    )
+    bounds.check(desired, target)
+    if not pool.autoscaling:
+        return _writes(pool, bounds, desired)
+    if not through_bounds:
+        raise owned(target, "the cluster autoscaler")
+    bounds = Bounds(desired, bounds.maximum)
+    if pool.kind is PoolKind.NATIVE:
+        # Its size cannot be set by hand while autoscaling is on; TKE brings it within the bounds.
+        # Source: Tencent Cloud document 457/54489.
+        return () if bounds == Bounds(pool.minimum, pool.maximum) else (SetBounds(bounds),)
+    return _writes(pool, bounds, min(max(pool.desired, bounds.minimum), bounds.maximum))
+
+
+def written(pool: NodePool) -> int:
+    """Return the number that a task writes: the size, or the lower bound where the cluster autoscaler sizes it."""
+    return pool.minimum if pool.autoscaling else pool.desired
+
+
+def against(pool: NodePool, desired: int, direction: Direction | None) -> str:
+    """Return why a pool is left as it is, where this size lies against the one direction allowed; else nothing."""
+    if direction == "up" and desired < written(pool):
+        return f"node pool {pool.id} already has more than {desired} nodes, and this task only adds some"
+    if direction == "down" and desired > written(pool):
+        return f"node pool {pool.id} already has fewer than {desired} nodes, and this task only removes some"
+    return ""
+
+
+def at_rest(pool: NodePool) -> Verdict:
+    """Return whether a node pool takes a write; while another one is under way, the cloud refuses it."""
+    if pool.life_state.lower() in _LEAVING:
+        return failed(f"node pool {pool.id} is {pool.life_state}")
+    verdict = passed if pool.settled else pending
+    return verdict(f"node pool {pool.id} is {pool.life_state}")
+
+
+def assess_pool(
+    pool: NodePool, nodes: Iterable[PoolNode], desired: int | None = None, *, at_least: bool = False
+) -> Verdict:
+    """Return whether a node pool has come to rest, with every node ready and open to pods.
+
+    :param desired: the size it was given; default: whatever it is set to.
+    :param at_least: whether more is as good, as where an autoscaler moves the size above its lower bound.
+    """
+    rest = at_rest(pool)
+    if rest.state is not State.PASSED:
+        return rest
+    name = f"node pool {pool.id}"
+    if desired is not None and pool.desired < desired and at_least:
+        return pending(f"{name} waits for its autoscaler to raise it from {pool.desired} to {desired}")
+    if desired is not None and pool.desired != desired and not at_least:
+        return failed(f"the size of {name} was {desired} and something else made it {pool.desired}")
+    if pool.ready < pool.desired:
+        why = "".join(f": {node.id} {node.reason}" for node in nodes if node.reason)
+        return pending(f"{pool.ready} of {pool.desired} nodes of {name} are ready{why}")
+    if pool.ready > pool.desired and not at_least:
+        return pending(f"{pool.ready - pool.desired} nodes of {name} have yet to leave")
+    if closed := [node.id for node in nodes if node.cordoned and node.state == "running"]:
+        return pending(f"{len(closed)} nodes of {name} are cordoned: {', '.join(closed[:3])}")
+    return passed(f"all {pool.desired} nodes of {name} are ready")
+
+
+def shortage(pool: NodePool, activities: Sequence[ScalingActivity], seen: str = "") -> str:
+    """Return why the cloud gave a pool no more nodes, in its own words; nothing where it has not given up.
+
+    The scaling group may try again by its retry policy. Its latest word counts, once nothing is under way.
+
+    :param activities: of the pool's scaling group, newest first.
+    :param seen: the id of the newest one before this task wrote; older ones say nothing about that write.
+    """
+    if pool.ready >= pool.desired:
+        return ""
+    for activity in activities:
+        if activity.id == seen or activity.status in {"INIT", "RUNNING"}:
+            return ""
+        if activity.kind == "SCALE_OUT":
+            return activity.reason or activity.status if activity.failed else ""
+    return ""
+
+
+def _target(autoscaler: Mapping[str, Any]) -> tuple[str, str]:
+    reference = autoscaler["spec"].get(_AUTOSCALERS[autoscaler["kind"]].target, {})
+    return reference.get("kind", "Deployment").lower(), reference.get("name", "")
+
+
+def _owner(autoscaler: Mapping[str, Any]) -> Owner:
+    shape, spec = _AUTOSCALERS[autoscaler["kind"]], autoscaler["spec"]
+    bounds = None
+    if shape.minimum and shape.maximum:
+        bounds = Bounds(*(spec.get(field, default) for field, default in (shape.minimum, shape.maximum)))
+    return Owner(autoscaler["apiVersion"], autoscaler["kind"], autoscaler["metadata"]["name"], bounds)
+
+
+def _writes(pool: NodePool, bounds: Bounds, size: int) -> tuple[SetBounds | SetSize, ...]:
+    """Bounds and size are two calls: whichever comes first must agree with what the other still is."""
+    present = Bounds(pool.minimum, pool.maximum)
+    set_bounds = (SetBounds(bounds),) if bounds != present else ()
+    set_size = (SetSize(size),) if size != pool.desired else ()
+    if not set_bounds or bounds.minimum <= pool.desired <= bounds.maximum:
+        return (*set_bounds, *set_size)
+    if present.minimum <= size <= present.maximum:
+        return (*set_size, *set_bounds)
+    wide = Bounds(min(bounds.minimum, present.minimum), max(bounds.maximum, present.maximum))
+    return (SetBounds(wide), *set_size, *set_bounds)

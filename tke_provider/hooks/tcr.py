@@ -1,0 +1,41 @@
+"""From an Airflow connection to TCR."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from airflow.providers.common.compat.sdk import mask_secret
+
+from tke_provider.exceptions import InputError
+from tke_provider.hooks.tencent_cloud import TencentCloudHook
+
+if TYPE_CHECKING:
+    from tke_provider.clients.tcr import RegistryLogin, Tcr
+
+
+class TcrHook(TencentCloudHook):
+    """Image registries."""
+
+    async def tcr(self) -> Tcr:
+        """Return TCR; use it as ``async with await hook.tcr() as tcr:``."""
+        from tke_provider.clients.tcr import Tcr
+
+        return Tcr(await self.client())
+
+    async def login(self, registry_id: str | None = None) -> RegistryLogin:
+        """Issue a login that ends by itself after an hour, its password masked in logs.
+
+        :param registry_id: ``tcr-xxxxxxxx``; default: the connection's.
+        :raises InputError: when neither names a registry.
+        """
+        registry_id = registry_id or (await self.connection()).registry_id
+        if not registry_id:
+            raise InputError(
+                f"Neither the task nor connection {self.tke_conn_id} names a registry",
+                way_out="pass registry_id (tcr-xxxxxxxx), or fill it in at the connection",
+            )
+        async with await self.tcr() as tcr:
+            login = await tcr.login(registry_id)
+        await asyncio.to_thread(mask_secret, login.password)
+        return login

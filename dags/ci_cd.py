@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from airflow.providers.standard.operators.hitl import ApprovalOperator
 from airflow.sdk import DAG, Param, TaskGroup, chain
+
 from tke_provider.operators.checks import TkeRunTestsOperator, TkeSmokeTestOperator
 from tke_provider.operators.images import TcrPromoteImageOperator, TkeBuildImageOperator
 from tke_provider.operators.rollouts import TkeDeployServiceOperator

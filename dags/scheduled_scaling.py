@@ -11,6 +11,7 @@ from typing import Any
 
 from airflow.providers.common.compat.sdk import timezone
 from airflow.sdk import DAG, CronTriggerTimetable, Param, chain, task
+
 from tke_provider.operators.scaling import TkeScaleNodePoolOperator, TkeScaleServiceOperator
 
 ZONE = "Asia/Shanghai"
@@ -42,6 +43,7 @@ with DAG(
     # [END schedule]
     start_date=datetime(2026, 1, 1, tzinfo=timezone.utc),
     catchup=False,
+    is_paused_upon_creation=True,
     params=FORM,
     max_active_runs=1,
     default_args={"retries": 3, "retry_delay": timedelta(seconds=30)},
@@ -52,7 +54,7 @@ with DAG(
     @task
     def size_for_now(params: dict[str, Any]) -> dict[str, int]:
         """Return the sizes that should hold, and log which window they come from."""
-        from tke_provider.domain.scaling import Window, size_at
+        from tke_provider.domain.windows import Window, size_at
 
         now = datetime.fromisoformat(params["at"]) if params["at"] else timezone.utcnow()
         sizes = {}

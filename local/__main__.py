@@ -11,9 +11,9 @@ import time
 from pathlib import Path
 from typing import get_args
 
-from local import StackError, stack
-from local.endpoints import KUBECONFIG_FILE, endpoints
-from local.part import Database, Settings
+from local import StackError, endpoints, stack
+from local.airflow import Airflow
+from local.part import Database
 from local.process import tail
 
 
@@ -51,34 +51,17 @@ def _parser() -> argparse.ArgumentParser:
     logs.add_argument("-f", "--follow", action="store_true", help="go on with what is added")
     logs.set_defaults(command=_logs)
 
-    env = commands.add_parser("env", help="addresses and logins, for: eval $(python -m local env)")
+    env = commands.add_parser(
+        "env", help='addresses, logins and Airflow\'s settings, for: eval "$(python -m local env)"'
+    )
     env.add_argument("--json", action="store_true")
     env.set_defaults(command=_env)
     return parser
 
 
 def _up(arguments: argparse.Namespace) -> int:
-    stack.up(arguments.parts, _settings(arguments.kubeconfig, arguments.database))
+    stack.up(arguments.parts, stack.wanted_settings(arguments.kubeconfig, arguments.database))
     return 0
-
-
-def _settings(kubeconfig: Path | None, database: Database | None) -> Settings:
-    """What was asked for; what was not is as it is in the stack that is up."""
-    current = stack.current_settings()
-    if kubeconfig is None and os.environ.get("KUBECONFIG"):
-        kubeconfig = Path(os.environ["KUBECONFIG"])
-    if kubeconfig is not None:
-        kubeconfig = kubeconfig.resolve()
-        if not kubeconfig.is_file():
-            raise StackError(
-                f"There is no kubeconfig {kubeconfig}: correct --kubeconfig or KUBECONFIG, or leave it out"
-            )
-    # The shell may carry our own, from `env`.
-    own = kubeconfig == KUBECONFIG_FILE
-    return Settings(
-        kubeconfig=current.kubeconfig if kubeconfig is None or own else kubeconfig,
-        database=database or current.database,
-    )
 
 
 def _down(arguments: argparse.Namespace) -> int:
@@ -117,7 +100,11 @@ def _follow(log: Path) -> None:
 
 
 def _env(arguments: argparse.Namespace) -> int:
-    values = endpoints(stack.current_settings()).environment()
+    settings = stack.current_settings()
+    values = endpoints.read(settings).environment()
+    airflow = Airflow(settings)
+    if airflow.folder.exists():
+        values |= airflow.variables()
     if arguments.json:
         print(json.dumps(values, indent=2))
     else:

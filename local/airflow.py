@@ -17,7 +17,7 @@ from local import endpoints as at
 from local.emulator import secret_key
 from local.part import Part
 from local.postgres import Postgres
-from local.process import Daemon, run, wait_until
+from local.process import Daemon, run, stop_all, wait_until
 from local.registry import write_secret
 
 #: Scheduler and triggerer would serve their logs on every network of the machine; the API server reads the files.
@@ -29,6 +29,17 @@ _PROGRAMS = {
 }
 #: What each is called in the answer to a health question.
 _HEALTH = ("metadatabase", "scheduler", "dag_processor", "triggerer")
+#: The heavy packages that tasks of ours import; not our own, which change under a developer's hands.
+_PRELOADED = (
+    "airflow.sdk.execution_time.task_runner",
+    "airflow.providers.cncf.kubernetes.hooks.kubernetes",
+    "docker",
+    "git",
+    "httpx",
+    "junitparser",
+    "kubernetes_asyncio.client",
+    "tencentcloud.common.common_client_async",
+)
 _USERS = {"admin": "admin", "operator": "op", "viewer": "viewer"}
 
 
@@ -43,14 +54,21 @@ class Airflow(Part):
         return self.folder / "scheduler.log"
 
     def answers(self) -> bool:
+        if not self._runs_on(self.settings.database):
+            return False
         # The health page trusts heartbeats of the last 30 s, also those of somebody killed since.
         return all(daemon.pid_file.exists() and daemon.running() for daemon in self._daemons({})) and _healthy()
 
     def start(self) -> None:
-        if self.settings.database == "postgres":
+        if not self._runs_on(self.settings.database):
+            self.stop()
+        if self.settings.database == "postgres" and not self._postgres.answers():
+            # What loses its database ends, sooner or later.
+            stop_all(self._daemons({}))
             self._postgres.start()
         environment = self.environment()
         self._migrate(environment)
+        (self.folder / "database").write_text(self.settings.database)
         daemons = self._daemons(environment)
         began = datetime.now(timezone.utc)
         for daemon in daemons:
@@ -58,9 +76,13 @@ class Airflow(Part):
         wait_until(lambda: _healthy(began), "Airflow is healthy", timeout=120, daemons=daemons)
 
     def stop(self) -> None:
-        for daemon in self._daemons({}):
-            daemon.stop()
+        stop_all(self._daemons({}))
         self._postgres.stop()
+
+    def _runs_on(self, database: str) -> bool:
+        """Whether its processes, if there are any, were started on this database."""
+        mark = self.folder / "database"
+        return mark.exists() and mark.read_text() == database
 
     @property
     def _postgres(self) -> Postgres:
@@ -74,15 +96,17 @@ class Airflow(Part):
         ]
 
     def environment(self) -> dict[str, str]:
-        """Everything Airflow is told; nothing of it stands in a file that could go stale."""
+        """The whole environment of its processes: ours, but no other Airflow's."""
         inherited = {name: value for name, value in os.environ.items() if not name.startswith("AIRFLOW_")}
         # Without compiled modules each start and each task's imports take twice as long.
         inherited.pop("PYTHONDONTWRITEBYTECODE", None)
+        path = f"{_program().parent}{os.pathsep}{os.environ.get('PATH', os.defpath)}"
+        return {**inherited, "PATH": path, "DOCKER_HOST": engine.host(), **self.variables()}
+
+    def variables(self) -> dict[str, str]:
+        """Everything Airflow is told; nothing of it stands in a file that could go stale."""
         return {
-            **inherited,
             "AIRFLOW_HOME": str(self.folder),
-            "PATH": f"{_program().parent}{os.pathsep}{os.environ.get('PATH', os.defpath)}",
-            "DOCKER_HOST": engine.host(),
             **{f"AIRFLOW__{name}": value for name, value in self._options().items()},
             **{f"AIRFLOW_CONN_{name}": json.dumps(value) for name, value in _connections().items()},
         }
@@ -110,10 +134,12 @@ class Airflow(Part):
             "API_AUTH__JWT_SECRET": self._secret("jwt_key"),
             # A second's rest between any two tasks is most of a quick pipeline's time.
             "SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME": "0.1",
+            # Every task is a fork of the scheduler's workers: what these have imported costs it nothing.
+            "SCHEDULER__MP_START_METHOD": "forkserver",
+            "SCHEDULER__MP_FORKSERVER_PRELOAD": ",".join(_PRELOADED),
             # An edited DAG is there while its author still looks.
             "DAG_PROCESSOR__REFRESH_INTERVAL": "5",
             "DAG_PROCESSOR__BUNDLE_REFRESH_CHECK_INTERVAL": "1",
-            "LOGGING__LOGGING_LEVEL": "INFO",
         }
 
     @property

@@ -32,7 +32,7 @@ FALLBACK_MIRROR = "http://deb.debian.org/debian"
 class BaseImage(Part):
     """Debian, Python and pytest, by debootstrap once a machine; in the registry and in the engine."""
 
-    name: ClassVar[str] = "base_image"
+    name: ClassVar[str] = "base-image"
     needs: ClassVar[tuple[str, ...]] = ("engine", "registry")
 
     def answers(self) -> bool:

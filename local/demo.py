@@ -51,8 +51,10 @@ class Demo:
         result = self.api.result(dag_id, run_id, task["task_id"]) if task["state"] == "success" else None
         if not isinstance(result, dict):
             return str(task["state"])
-        told = result.get("reason") or result.get("digest") or result.get("service")
-        return str(told) if told else json.dumps(result)
+        for key in ("reason", "digest", "chosen_options", "images"):
+            if key in result:
+                return str(result[key])
+        return json.dumps(result)
 
     def answer(self, namespace: str) -> dict[str, Any]:
         """Ask the shop in a namespace, through the cluster's API server."""
@@ -115,7 +117,7 @@ def main() -> int:
     parser.add_argument("story", nargs="?", choices=("success", "failures"), default="success")
     arguments = parser.parse_args()
     try:
-        stack.up((), stack.current_settings())
+        stack.up((), stack.wanted_settings())
         where = read()
         (success if arguments.story == "success" else failures)(Demo(where))
     except StackError as error:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import secrets
 import sys
-import urllib.error
 import urllib.request
+from http import HTTPStatus
 from typing import ClassVar
 
 from local import ROOT
@@ -43,17 +43,16 @@ class Emulator(Part):
 
     def _daemon(self) -> Daemon:
         argv = [sys.executable, "-m", "tke_provider.emulator", "--port", str(at.EMULATOR_PORT)]
+        argv += ["--secret-id", at.SECRET_ID, "--secret-key-file", str(at.SECRET_KEY_FILE)]
         argv += ["--kubeconfig", str(at.kubeconfig(self.settings)), "--state", str(self.folder / "state.json")]
-        argv += ["--registry", f"http://{at.REGISTRY_HOST}", "--registry-auth-file", str(at.REGISTRY_PASSWORD_FILE)]
+        argv += ["--registry", f"http://{at.REGISTRY_HOST}", "--registry-user", at.REGISTRY_USER]
+        argv += ["--registry-password-file", str(at.REGISTRY_PASSWORD_FILE)]
         return Daemon(self.name, argv, self.log, self.folder, cwd=ROOT)
 
 
 def _answers() -> bool:
     try:
-        with urllib.request.urlopen(at.EMULATOR_URL, timeout=5):  # noqa: S310 - always http, to loopback
-            return True
-    except urllib.error.HTTPError:
-        # Any answer at all: an unsigned call is refused.
-        return True
+        with urllib.request.urlopen(f"{at.EMULATOR_URL}/_emulator", timeout=5) as response:  # noqa: S310 - loopback
+            return bool(response.status == HTTPStatus.OK)
     except OSError:
         return False

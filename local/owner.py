@@ -34,19 +34,31 @@ def read(owner_file: Path = OWNER_FILE) -> Owner | None:
     return Owner(Path(record["checkout"]), Settings(kubeconfig=kubeconfig, database=record["database"]))
 
 
-def claim(settings: Settings, checkout: Path = ROOT, owner_file: Path = OWNER_FILE) -> None:
-    """Make ``checkout`` the owner, with these settings; one whose processes have all gone is replaced.
+def checked(checkout: Path = ROOT, owner_file: Path = OWNER_FILE) -> Owner | None:
+    """The owner on record if that is ``checkout``; one whose processes have all gone does not count.
 
-    :raises local.StackError: when another checkout's stack is up, or ours with other settings.
+    :raises local.StackError: when another checkout's stack is up; says which, and how to stop it.
     """
     owner = read(owner_file)
-    if owner and owner != Owner(checkout, settings) and in_use(owner.checkout):
-        if owner.checkout != checkout:
-            raise StackError(
-                f"The stack of {owner.checkout} is up, and a machine holds one; "
-                f"stop it with: cd {owner.checkout} && python -m local down"
-            )
-        raise StackError(f"The stack is up with {owner.settings}; to change that run: python -m local down")
+    if owner is None or not in_use(owner.checkout):
+        return None
+    if owner.checkout != checkout:
+        raise StackError(
+            f"The stack of {owner.checkout} is up, and a machine holds one; "
+            f"stop it with: cd {owner.checkout} && python -m local down"
+        )
+    return owner
+
+
+def claim(settings: Settings, checkout: Path = ROOT, owner_file: Path = OWNER_FILE) -> None:
+    """Make ``checkout`` the owner of a stack with these settings.
+
+    :raises local.StackError: when another checkout's stack is up, or ours on another cluster.
+    """
+    owner = checked(checkout, owner_file)
+    if owner and owner.settings.kubeconfig != settings.kubeconfig:
+        cluster = owner.settings.kubeconfig or "its own cluster"
+        raise StackError(f"The stack is up on {cluster}; to use another one, first run: python -m local down")
     record = {
         "checkout": str(checkout),
         "kubeconfig": settings.kubeconfig and str(settings.kubeconfig),
@@ -62,11 +74,9 @@ def release(owner_file: Path = OWNER_FILE) -> None:
 
 def in_use(checkout: Path) -> bool:
     """Whether any process that a checkout's pid files name is still alive."""
-    for pid_file in (checkout / ".local").glob("**/*.pid"):
-        recorded = pid_file.read_text().split()
+    for pid_file in (checkout / ".local").glob("*/*.pid"):
         # Programs write pid files of their own, too: ours hold a pid and a start time.
-        if len(recorded) == 2 and recorded[0].isdigit():
-            stat = read_stat(int(recorded[0]))
-            if stat and str(stat.started) == recorded[1]:
-                return True
+        pid, _, started = pid_file.read_text().strip().partition(" ")
+        if pid.isdigit() and (stat := read_stat(int(pid))) and str(stat.started) == started:
+            return True
     return False

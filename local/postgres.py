@@ -47,7 +47,7 @@ class Postgres:
         """Whether it takes connections."""
         if not self._daemon_file().exists():
             return False
-        question = [_programs() / "pg_isready", "--quiet", "--host", self.home, "--port", str(PORT)]
+        question: list[str | Path] = [_programs() / "pg_isready", "--quiet", "--host", self.home, "--port", str(PORT)]
         return subprocess.run(question, check=False).returncode == 0
 
     def start(self) -> None:
@@ -57,8 +57,13 @@ class Postgres:
         if not (self.folder / "data").exists():
             self._create()
         daemon = self._daemon()
-        daemon.start()
-        wait_until(self.answers, "PostgreSQL answers", daemons=[daemon])
+
+        def attempt() -> bool:
+            # For a moment after the death of a predecessor it refuses to start, and ends: then once more.
+            daemon.start()
+            return self.answers()
+
+        wait_until(attempt, f"PostgreSQL answers (its log is {self.log})", timeout=20)
 
     def stop(self) -> None:
         """Stop it; open connections are ended."""
@@ -113,7 +118,16 @@ class Postgres:
             os.chown(password, account.pw_uid, account.pw_gid)
         partial = self.home / "data.new"
         shutil.rmtree(partial, ignore_errors=True)
-        argv = [_programs() / "initdb", "--pgdata", partial, "--username", USER, "--pwfile", password, "--no-sync"]
+        argv: list[str | Path] = [
+            _programs() / "initdb",
+            "--pgdata",
+            partial,
+            "--username",
+            USER,
+            "--pwfile",
+            password,
+            "--no-sync",
+        ]
         argv += ["--auth", "scram-sha-256", "--encoding", "UTF8", "--locale", "C"]
         run(argv, "making a PostgreSQL database", user=self.account, cwd=Path("/"))
         partial.rename(self.home / "data")

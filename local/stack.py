@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
-import shutil
+import os
 import time
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from local import RUN, STATE, StackError, owner
+from local import ROOT, RUN, STATE, StackError, owner
 from local.airflow import Airflow
 from local.base_image import BaseImage
 from local.emulator import Emulator
+from local.endpoints import KUBECONFIG_FILE
 from local.engine import Engine
 from local.kubernetes.cluster import Kubernetes
 from local.kubernetes.dns import Dns
 from local.kwok.controller import Kwok
 from local.lock import locked
-from local.part import Part, Settings
+from local.part import Database, Part, Settings
 from local.progress import say
 from local.registry import Registry
 
@@ -34,7 +37,7 @@ def up(names: Collection[str], settings: Settings) -> None:
     """
     wanted = with_needs(select(names))
     STATE.mkdir(exist_ok=True)
-    with locked(RUN.with_suffix(".lock"), "change the stack"):
+    with locked(RUN.parent, "change the stack"):
         owner.claim(settings)
         RUN.mkdir(exist_ok=True)
         _start([kind(settings) for kind in wanted])
@@ -46,19 +49,16 @@ def down(names: Collection[str]) -> None:
     :raises StackError: names every part that could not be stopped, and why; the others are stopped.
     """
     chosen = select(names)
-    with locked(RUN.with_suffix(".lock"), "change the stack"):
+    with locked(RUN.parent, "change the stack"):
         settings = current_settings()
-        failures = []
-        for kind in reversed(chosen):
-            try:
-                _stop(kind(settings))
-            except StackError as e:
-                failures.append(f"{kind.name}: {e}")
+        failures = [failure for kind in reversed(chosen) if (failure := _stop(kind(settings)))]
         if failures:
             raise StackError("\n".join(failures))
-        if len(chosen) == len(PARTS):
-            shutil.rmtree(RUN, ignore_errors=True)
+        if not owner.in_use(ROOT):
             owner.release()
+            # Every part has removed its own from it; whatever is left is not ours to delete.
+            with suppress(OSError):
+                RUN.rmdir()
 
 
 def status() -> dict[str, bool]:
@@ -73,12 +73,24 @@ def current_settings() -> Settings:
 
     :raises StackError: when it belongs to another checkout.
     """
-    recorded = owner.read()
-    if recorded is None:
-        return Settings()
-    if recorded.checkout != owner.ROOT and owner.in_use(recorded.checkout):
-        raise StackError(f"The stack that is up belongs to {recorded.checkout}: run this there")
-    return recorded.settings
+    recorded = owner.checked()
+    return recorded.settings if recorded else Settings()
+
+
+def wanted_settings(kubeconfig: Path | None = None, database: Database | None = None) -> Settings:
+    """What was asked for, else what ``KUBECONFIG`` says, else what the stack that is up was told.
+
+    :raises StackError: when there is no such kubeconfig, or the stack that is up belongs to another checkout.
+    """
+    current = current_settings()
+    if kubeconfig is None and os.environ.get("KUBECONFIG"):
+        kubeconfig = Path(os.environ["KUBECONFIG"])
+        # The shell may carry our own, from `env`.
+        if kubeconfig == KUBECONFIG_FILE:
+            kubeconfig = None
+    if kubeconfig is not None and not kubeconfig.is_file():
+        raise StackError(f"There is no kubeconfig {kubeconfig}: correct --kubeconfig or KUBECONFIG, or leave it out")
+    return Settings(kubeconfig.resolve() if kubeconfig else current.kubeconfig, database or current.database)
 
 
 def select(names: Collection[str], kinds: Sequence[type[Part]] = PARTS) -> list[type[Part]]:
@@ -125,7 +137,12 @@ def _start_one(part: Part, futures: Mapping[str, Future[None]]) -> None:
     say(f"{part.name:<12} came up in {time.monotonic() - started:.1f} s")
 
 
-def _stop(part: Part) -> None:
+def _stop(part: Part) -> str | None:
+    """Stop one part; why it did not stop, or None."""
     started = time.monotonic()
-    part.stop()
+    try:
+        part.stop()
+    except StackError as e:
+        return f"{part.name}: {e}"
     say(f"{part.name:<12} is down ({time.monotonic() - started:.1f} s)")
+    return None

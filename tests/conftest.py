@@ -5,8 +5,11 @@ Airflow reads its configuration when it is first imported, so the environment is
 
 from __future__ import annotations
 
+import dataclasses
+import json
 import os
 import tempfile
+import threading
 from pathlib import Path
 
 import pytest
@@ -22,6 +25,7 @@ os.environ |= {
     "AIRFLOW__CORE__FERNET_KEY": "dGVzdHMtb25seS10ZXN0cy1vbmx5LXRlc3RzLW9ubHk=",
 }
 
+pytest_plugins = ("tests.live_cluster", "tests.registry_and_engine")
 STACK_PARTS = ("engine", "registry", "base-image", "kubernetes", "dns", "kwok", "emulator")
 
 
@@ -80,3 +84,67 @@ class _up:  # noqa: N801  # a context manager, named as it reads
             stack.down(started)
         else:
             stack.down(())
+
+
+@dataclasses.dataclass
+class EmulatedCloud:
+    """An emulated Tencent Cloud for one test, with the cluster cls-local000 and the registry tcr-local000."""
+
+    endpoint: str
+    secret_id: str
+    secret_key: str
+    region: str = "ap-guangzhou"
+
+    def trouble(self, kind: str, action: str = "*", **more: object) -> None:
+        """Let something go wrong with the next call of an action."""
+        self._ask("POST", "trouble", {"kind": kind, "action": action, **more})
+
+    def calls(self, action: str) -> list[dict]:
+        """The calls of an action in this test, as the cloud saw them."""
+        return self._ask("GET", "audit", {"action": action})["calls"]
+
+    def _ask(self, method: str, what: str, body: dict[str, object]) -> dict:
+        import httpx
+
+        return httpx.request(method, f"{self.endpoint}/_emulator/{what}", json=body).raise_for_status().json()
+
+    def connect(self, monkeypatch: pytest.MonkeyPatch, conn_id: str = "tke_default", **more: object) -> None:
+        """Make it an Airflow connection; more are extras, or fields of the connection."""
+        fields = {"login": self.secret_id, "password": self.secret_key}
+        fields |= {name: more.pop(name) for name in ("login", "password") if name in more}
+        extra = {"region": self.region, "cluster_id": "cls-local000", "registry_id": "tcr-local000"}
+        extra |= {"api_endpoint": self.endpoint, **more}
+        connection = {"conn_type": "tke", **fields, "extra": extra}
+        monkeypatch.setenv(f"AIRFLOW_CONN_{conn_id.upper()}", json.dumps(connection))
+
+
+@pytest.fixture(scope="session")
+def _emulator(tmp_path_factory):
+    """One emulator for all tests, in a thread of this process: it imports nothing of what is tested."""
+    import uvicorn
+
+    from tke_provider.emulator.app import App, running
+    from tke_provider.emulator.cloud import Settings
+
+    settings = Settings(tmp_path_factory.mktemp("emulator") / "state.json", "AKIDtests", "secret-key-of-the-tests")
+    with running(settings) as cloud:
+        server = uvicorn.Server(uvicorn.Config(App(cloud), port=0, log_level="warning", lifespan="off"))
+        thread = threading.Thread(target=server.run)
+        thread.start()
+        try:
+            yield cloud, server, thread
+        finally:
+            server.should_exit = True
+            thread.join()
+
+
+@pytest.fixture
+def cloud(_emulator) -> EmulatedCloud:
+    """An emulated Tencent Cloud in its first state."""
+    emulator, server, thread = _emulator
+    while not server.started and thread.is_alive():
+        thread.join(0.01)
+    with emulator.lock:
+        emulator.reset()
+    port = server.servers[0].sockets[0].getsockname()[1]
+    return EmulatedCloud(f"http://127.0.0.1:{port}", "AKIDtests", "secret-key-of-the-tests")

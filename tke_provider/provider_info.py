@@ -2,12 +2,6 @@
 
 from __future__ import annotations
 
-REGIONS = [
-    "ap-guangzhou", "ap-shanghai", "ap-nanjing", "ap-beijing", "ap-chengdu", "ap-chongqing", "ap-hongkong",
-    "ap-singapore", "ap-bangkok", "ap-jakarta", "ap-seoul", "ap-tokyo", "na-siliconvalley", "na-ashburn",
-    "eu-frankfurt", "sa-saopaulo", "ap-shanghai-fsi", "ap-shenzhen-fsi", "ap-beijing-fsi",
-]  # fmt: skip
-
 
 def get_provider_info() -> dict[str, object]:
     """Describe the provider; the shape is Airflow's ``provider_info.schema.json``."""
@@ -15,12 +9,88 @@ def get_provider_info() -> dict[str, object]:
         "package-name": "airflow-provider-tke",
         "name": "Tencent Kubernetes Engine",
         "description": "Continuous delivery and elastic scaling on Tencent Kubernetes Engine.",
-        "connection-types": [TKE_CONNECTION],
+        "connection-types": [
+            {
+                "connection-type": "tke",
+                "hook-class-name": "tke_provider.hooks.tke.TkeHook",
+                "hook-name": "Tencent Kubernetes Engine",
+                "ui-field-behaviour": _STANDARD_FIELDS,
+                "conn-fields": _EXTRA_FIELDS,
+            }
+        ],
+        "extra-links": [
+            f"tke_provider.links.console.{name}"
+            for name in ("ClusterLink", "WorkloadLink", "NodePoolLink", "ImageLink")
+        ],
     }
 
 
-TKE_CONNECTION: dict[str, object] = {
-    "connection-type": "tke",
-    "hook-class-name": "tke_provider.hooks.tke.TkeHook",
-    "hook-name": "Tencent Kubernetes Engine",
+_STANDARD_FIELDS = {
+    "hidden-fields": ["host", "port", "schema"],
+    "relabeling": {"login": "SecretId", "password": "SecretKey"},
+    "placeholders": {"login": "AKID…", "region": "ap-guangzhou", "cluster_id": "cls-xxxxxxxx"},
+}
+
+# Offered, not enforced: the cloud opens regions faster than we release.
+_REGIONS = [
+    "ap-guangzhou", "ap-shanghai", "ap-nanjing", "ap-beijing", "ap-chengdu", "ap-chongqing", "ap-hongkong",
+    "ap-singapore", "ap-bangkok", "ap-jakarta", "ap-seoul", "ap-tokyo", "na-siliconvalley", "na-ashburn",
+    "eu-frankfurt", "sa-saopaulo", "ap-shanghai-fsi", "ap-shenzhen-fsi", "ap-beijing-fsi",
+]  # fmt: skip
+
+_TEXT = ["string", "null"]
+
+# They lie in the connection's extra. Airflow hides the values of those whose name contains "secret" or "token".
+_EXTRA_FIELDS = {
+    "region": {
+        "label": "Region",
+        "description": "Where clusters and registries are looked for, unless a task names another region.",
+        "schema": {"type": _TEXT, "examples": _REGIONS},
+    },
+    "cluster_id": {
+        "label": "Default cluster",
+        "description": "The cluster (cls-xxxxxxxx) of tasks that name none.",
+        "schema": {"type": _TEXT, "pattern": "^(cls-[0-9a-z]+)?$"},
+    },
+    "registry_id": {
+        "label": "Default registry",
+        "description": "The TCR enterprise registry (tcr-xxxxxxxx) of tasks that name none.",
+        "schema": {"type": _TEXT, "pattern": "^(tcr-[0-9a-z]+)?$"},
+    },
+    "use_external_endpoint": {
+        "label": "Public cluster endpoint",
+        "description": "Reach clusters over the internet. Off: over the private network that Airflow then must be in.",
+        "schema": {"type": "boolean", "default": False},
+    },
+    "credential_source": {
+        "label": "Credential source",
+        "description": (
+            "static: SecretId and SecretKey as they are. role: they assume the role below."
+            " cvm: the role of the virtual machine. pod_identity: the role of the pod's service account in TKE."
+        ),
+        "schema": {"type": "string", "enum": ["static", "role", "cvm", "pod_identity"], "default": "static"},
+    },
+    "role_arn": {
+        "label": "Role to assume",
+        "description": "For credential source role: qcs::cam::uin/<account>:roleName/<role>.",
+        "schema": {"type": _TEXT},
+    },
+    "sts_token": {
+        "label": "Session token",
+        "description": "Belongs to SecretId and SecretKey where they are temporary. It is not renewed.",
+        "schema": {"type": _TEXT, "format": "password"},
+    },
+    "api_endpoint": {
+        "label": "API endpoint",
+        "description": (
+            "Replaces the public endpoints, for private and emulated clouds: http(s)://host[:port]."
+            " {service} stands for the service, as in https://{service}.intl.tencentcloudapi.com."
+        ),
+        "schema": {"type": _TEXT},
+    },
+    "kubeconfig_secret": {
+        "label": "Kubeconfig",
+        "description": "For a cluster of your own: used instead of asking TKE for one.",
+        "schema": {"type": _TEXT, "format": "multiline"},
+    },
 }

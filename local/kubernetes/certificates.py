@@ -6,10 +6,10 @@ acts as, its organization that user's group (https://kubernetes.io/docs/setup/be
 
 from __future__ import annotations
 
-import datetime
+import datetime as dt
 import ipaddress
-from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
@@ -17,8 +17,11 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
 #: As long as a checkout lasts: the certificates outlive ``down``.
-LIFETIME = datetime.timedelta(days=3650)
+LIFETIME = dt.timedelta(days=3650)
 
 
 @dataclass(frozen=True)
@@ -86,7 +89,7 @@ def signing_pair() -> tuple[str, str]:
 
 
 def _draft(subject: x509.Name, issuer: x509.Name, public_key: ec.EllipticCurvePublicKey) -> x509.CertificateBuilder:
-    now = datetime.datetime.now(datetime.timezone.utc)
+    now = dt.datetime.now(dt.timezone.utc)
     return (
         x509.CertificateBuilder()
         .subject_name(subject)
@@ -94,7 +97,7 @@ def _draft(subject: x509.Name, issuer: x509.Name, public_key: ec.EllipticCurvePu
         .public_key(public_key)
         .serial_number(x509.random_serial_number())
         # The clocks of one machine agree, but a virtual machine's may jump a little after a pause.
-        .not_valid_before(now - datetime.timedelta(minutes=5))
+        .not_valid_before(now - dt.timedelta(minutes=5))
         .not_valid_after(now + LIFETIME)
     )
 

@@ -9,9 +9,11 @@ from pathlib import Path
 from typing import ClassVar
 
 from local import StackError
+from local.endpoints import KUBECONFIG_FILE
 from local.golang import compiled
 from local.kubernetes import (
     API_URL,
+    CONTAINERD_SOCKET,
     CONTAINERD_STATE,
     CONTROLLER_MANAGER_PORT,
     FOLDER,
@@ -30,13 +32,12 @@ from local.kubernetes.containerd import (
 from local.kubernetes.control_plane import api_server, controller_manager, etcd, scheduler
 from local.kubernetes.daemons import environment, get, healthy
 from local.kubernetes.identities import PKI, ensure_identities
-from local.kubernetes.network import network_is_up, set_up_network, tear_down_network
-from local.kubernetes.node import configure_node, kubelet, proxy, remove_traces
+from local.kubernetes.network import bridge_exists, network_is_up, set_up_network, tear_down_network
+from local.kubernetes.node import configure_node, kubelet, proxy, refuse_beside_another_kubelet, remove_traces
 from local.kubernetes.programs import SOURCE, need_system_programs
-from local.endpoints import KUBECONFIG_FILE
 from local.mounts import unmount_below
 from local.part import Part
-from local.process import run, wait_until
+from local.process import run, stop_all, wait_until
 
 _HEALTH = (
     f"{API_URL}/readyz",
@@ -45,7 +46,6 @@ _HEALTH = (
     f"http://127.0.0.1:{KUBELET_HEALTH_PORT}/healthz",
     f"http://127.0.0.1:{PROXY_HEALTH_PORT}/healthz",
 )
-#: In the order in which they are stopped: first those that would bring pods and rules back.
 _DAEMONS = (kubelet, proxy, scheduler, controller_manager, api_server, etcd, containerd)
 
 
@@ -79,20 +79,22 @@ class Kubernetes(Part):
             )
         if os.geteuid() != 0:
             raise StackError("Pods need root: run this as root, or give a cluster of your own with --kubeconfig")
+        refuse_beside_another_kubelet()
         need_system_programs()
         compiled(SOURCE)
-        if not any(make().running() for make in _DAEMONS):
+        if not (bridge_exists() and any(make().running() for make in _DAEMONS)):
+            # Nothing to go on with: what a reboot or a crash left is cleared away first.
             self.stop()
             _forget_logs()
         _start_cluster()
         wait_until(self.answers, "the node is ready", daemons=[make() for make in _DAEMONS])
 
     def stop(self) -> None:
-        if not FOLDER.exists():
+        if self.settings.kubeconfig or not FOLDER.exists():
             return
-        for make in _DAEMONS:
-            if make is not containerd:
-                make().stop()
+        # The API server writes to its store before it ends, and waits for it if it is gone.
+        stop_all([make() for make in _DAEMONS if make not in {etcd, containerd}])
+        etcd().stop()
         end_pods()
         unmount_below(FOLDER, CONTAINERD_STATE)
         tear_down_network()
@@ -124,8 +126,12 @@ def _start_cluster() -> None:
 
 def kubectl(*arguments: str) -> str:
     """Run kubectl as the administrator of the cluster that is started here."""
-    command = [SOURCE.programs / "kubectl", f"--cache-dir={FOLDER / 'kubectl-cache'}", *arguments]
-    return run(command, f"kubectl {arguments[0]}", env={**environment(), "KUBECONFIG": str(KUBECONFIG_FILE)})
+    program, cache = SOURCE.programs / "kubectl", FOLDER / "kubectl-cache"
+    return run(
+        [program, f"--cache-dir={cache}", *arguments],
+        f"kubectl {arguments[0]}",
+        env={**environment(), "KUBECONFIG": str(KUBECONFIG_FILE)},
+    )
 
 
 def _refusal(kubeconfig: Path) -> str | None:
@@ -143,13 +149,15 @@ def _refusal(kubeconfig: Path) -> str | None:
 def _forget_state() -> None:
     """Delete everything but logs and certificates."""
     for entry in FOLDER.iterdir():
-        if entry == PKI or entry == KUBECONFIG_FILE or entry.suffix == ".log":
+        if entry in {PKI, KUBECONFIG_FILE} or entry.suffix == ".log":
             continue
         if entry.is_dir():
             shutil.rmtree(entry)
         else:
             entry.unlink()
     shutil.rmtree(CONTAINERD_STATE, ignore_errors=True)
+    for file in CONTAINERD_SOCKET.parent.glob(f"{CONTAINERD_SOCKET.name}*"):
+        file.unlink()
 
 
 def _forget_logs() -> None:

@@ -7,24 +7,32 @@ import io
 import json
 import os
 import signal
-import socket
 import tarfile
-from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from local import StackError
 from local.endpoints import REGISTRY_HOST, REGISTRY_PASSWORD_FILE, REGISTRY_USER
 from local.kubernetes import CONTAINERD_SOCKET, CONTAINERD_STATE, FOLDER
-from local.kubernetes.daemons import daemon
+from local.kubernetes.daemons import daemon, listens
 from local.kubernetes.network import CNI_CONFIGURATION
 from local.kubernetes.programs import SOURCE, cni_folder
 from local.process import Daemon, run, wait_until
 from local.registry import write_secret
 
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
 ROOT = FOLDER / "containerd"
 CONFIGURATION = FOLDER / "containerd.toml"
 #: Made here and given to containerd directly: it cannot be pulled, and needs no registry to be up.
 PAUSE_IMAGE = "tke.local/pause:1"
+
+#: Folders that runc and the shims make where every containerd has them, inner ones first.
+_SHARED = tuple(Path("/run/containerd") / name for name in ("s", "runc/k8s.io", "runc", ""))
+#: With cgroups of version 2 there is one, with version 1 one a controller.
+_CGROUPS = Path("/sys/fs/cgroup")
 
 #: Strings are written as JSON, which TOML reads alike.
 _CONFIGURATION = """\
@@ -57,7 +65,7 @@ password = {password}
 
 def containerd() -> Daemon:
     """The daemon; its pods' shims outlive it and are found again by the next."""
-    return daemon("containerd", ["--config", str(CONFIGURATION)])
+    return daemon("containerd", ["--config", str(CONFIGURATION)], whole_session=False)
 
 
 def start_containerd() -> None:
@@ -66,7 +74,7 @@ def start_containerd() -> None:
     if not configuration_is_current():
         process.stop()
         CONTAINERD_STATE.mkdir(parents=True, exist_ok=True)
-        write_secret(CONFIGURATION, configuration())
+        write_secret(CONFIGURATION, _present_configuration())
     process.start()
     wait_until(containerd_answers, "containerd answers", daemons=[process])
     if PAUSE_IMAGE not in _ctr("images", "list", "--quiet").split():
@@ -77,38 +85,40 @@ def start_containerd() -> None:
 
 def containerd_answers() -> bool:
     """Whether somebody listens on its socket."""
-    with socket.socket(socket.AF_UNIX) as client:
-        try:
-            client.connect(str(CONTAINERD_SOCKET))
-        except OSError:
-            return False
-    return True
+    return listens(CONTAINERD_SOCKET)
 
 
 def configuration_is_current() -> bool:
     """Whether containerd was told the registry's present password and the present paths."""
-    return CONFIGURATION.exists() and CONFIGURATION.read_text() == configuration()
+    return CONFIGURATION.exists() and CONFIGURATION.read_text() == _present_configuration()
 
 
-def configuration() -> str:
+def configuration(cni_programs: Path, password: str) -> str:
     """The text of its configuration file.
 
     Credentials for a registry stand in ``registry.configs``, which containerd 1.6 and 1.7 read at start
     (https://github.com/containerd/containerd/blob/release/1.6/docs/cri/registry.md).
+
+    :param cni_programs: folder of the CNI plug-ins.
+    :param password: the registry's.
     """
     values = {
         "root": ROOT,
         "state": CONTAINERD_STATE,
         "socket": CONTAINERD_SOCKET,
         "pause": PAUSE_IMAGE,
-        "cni_programs": cni_folder(),
+        "cni_programs": cni_programs,
         "cni_configuration": CNI_CONFIGURATION,
         "registry": REGISTRY_HOST,
         "registry_url": f"http://{REGISTRY_HOST}",
         "user": REGISTRY_USER,
-        "password": REGISTRY_PASSWORD_FILE.read_text(),
+        "password": password,
     }
     return _CONFIGURATION.format(**{name: json.dumps(str(value)) for name, value in values.items()})
+
+
+def _present_configuration() -> str:
+    return configuration(cni_folder(), REGISTRY_PASSWORD_FILE.read_text())
 
 
 def end_pods() -> None:
@@ -116,16 +126,21 @@ def end_pods() -> None:
 
     One that was killed is started once more: only it knows what its shims hold.
     """
-    if not ROOT.exists():
+    if not CONFIGURATION.exists():
         return
     process = containerd()
     process.start()
     wait_until(containerd_answers, "containerd answers", daemons=[process])
     tasks = _ctr("tasks", "list", "--quiet").split()
-    if tasks:
+    # Whatever ends is deleted by containerd itself, too: either may come first. What counts is that the shims go.
+    with suppress(StackError):
         _ctr("tasks", "delete", "--force", *tasks)
     _end_shims()
     process.stop()
+    for folder in (*_SHARED, _CGROUPS / "k8s.io", *_CGROUPS.glob("*/k8s.io")):
+        # Not empty: somebody else's containers are there.
+        with suppress(OSError):
+            folder.rmdir()
 
 
 def _end_shims() -> None:
@@ -138,14 +153,13 @@ def _end_shims() -> None:
 
 def _shims() -> Iterator[int]:
     """Pids of the shims that belong to our containerd: they carry the address of its socket."""
-    for entry in os.listdir("/proc"):
-        if entry.isdigit():
-            try:
-                argv = Path("/proc", entry, "cmdline").read_bytes().decode(errors="replace").split("\0")
-            except (FileNotFoundError, ProcessLookupError):
-                continue
-            if Path(argv[0]).name.startswith("containerd-shim") and str(CONTAINERD_SOCKET) in argv:
-                yield int(entry)
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            argv = (process / "cmdline").read_bytes().decode(errors="replace").split("\0")
+        except (FileNotFoundError, ProcessLookupError):
+            continue
+        if Path(argv[0]).name.startswith("containerd-shim") and str(CONTAINERD_SOCKET) in argv:
+            yield int(process.name)
 
 
 def image_archive(name: str, program: Path) -> bytes:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from local.kubernetes import (
     ADDRESS,
     API_PORT,
@@ -26,7 +28,9 @@ from local.kubernetes.identities import (
     Identity,
 )
 from local.kubernetes.programs import SOURCE
-from local.process import Daemon
+
+if TYPE_CHECKING:
+    from local.process import Daemon
 
 ETCD_DATA = FOLDER / "etcd"
 
@@ -80,6 +84,8 @@ def api_server() -> Daemon:
             "--authorization-mode=Node,RBAC",
             "--enable-admission-plugins=NodeRestriction",
             "--allow-privileged",
+            # etcd before 3.4.31 cannot serve it, and clients fall back to list and watch only if it is refused.
+            "--feature-gates=WatchList=false",
             # For logs and exec.
             f"--kubelet-certificate-authority={CA_FILE}",
             f"--kubelet-client-certificate={API_SERVER.certificate_file}",
@@ -137,4 +143,6 @@ def _calling(identity: Identity) -> tuple[str, ...]:
         f"--authentication-kubeconfig={file}",
         f"--authorization-kubeconfig={file}",
         f"--client-ca-file={CA_FILE}",
+        # All there is to look up is the certificate of an aggregated API server's proxy, and there is none.
+        "--authentication-skip-lookup",
     )

@@ -3,20 +3,28 @@
 from __future__ import annotations
 
 import os
+import socket
 import ssl
 import urllib.request
-from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from local.kubernetes import FOLDER
 from local.kubernetes.identities import ADMIN, CA_FILE
 from local.process import Daemon
 
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
-def daemon(program: str | Path, arguments: Sequence[str], folder: Path = FOLDER) -> Daemon:
+
+def daemon(
+    program: str | Path, arguments: Sequence[str], folder: Path = FOLDER, *, whole_session: bool = True
+) -> Daemon:
     """A program of the cluster, with its log and pid file beside the others'."""
     name = Path(program).name
-    return Daemon(name, [str(program), *arguments], folder / f"{name}.log", folder, env=environment())
+    return Daemon(
+        name, [str(program), *arguments], folder / f"{name}.log", folder, env=environment(), whole_session=whole_session
+    )
 
 
 def environment() -> dict[str, str]:
@@ -33,7 +41,7 @@ def healthy(url: str) -> bool:
 def get(url: str) -> bytes | None:
     """What the administrator is answered by a server of the cluster; None when it does not answer, or not well."""
     try:
-        with _opener().open(url, timeout=5) as response:
+        with _opener(url).open(url, timeout=5) as response:
             content: bytes = response.read()
             return content
     except OSError:
@@ -41,7 +49,20 @@ def get(url: str) -> bytes | None:
         return None
 
 
-def _opener() -> urllib.request.OpenerDirector:
+def listens(path: Path) -> bool:
+    """Whether somebody listens on a socket in the file system."""
+    with socket.socket(socket.AF_UNIX) as client:
+        try:
+            client.connect(str(path))
+        except OSError:
+            return False
+    return True
+
+
+def _opener(url: str) -> urllib.request.OpenerDirector:
+    direct = urllib.request.ProxyHandler({})
+    if not url.startswith("https:"):
+        return urllib.request.build_opener(direct)
     trust = ssl.create_default_context(cafile=CA_FILE)
     trust.load_cert_chain(ADMIN.certificate_file, ADMIN.key_file)
-    return urllib.request.build_opener(urllib.request.ProxyHandler({}), urllib.request.HTTPSHandler(context=trust))
+    return urllib.request.build_opener(direct, urllib.request.HTTPSHandler(context=trust))

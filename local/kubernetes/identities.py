@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import base64
 import shutil
-from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import yaml
 
@@ -14,6 +13,10 @@ from local.endpoints import KUBECONFIG_FILE
 from local.kubernetes import ADDRESS, API_SERVICE_ADDRESS, API_URL, DOMAIN, FOLDER, NODE
 from local.kubernetes.certificates import Authority, Pair, signing_pair
 from local.registry import write_secret
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
 
 PKI = FOLDER / "pki"
 CA_FILE = PKI / "ca.crt"

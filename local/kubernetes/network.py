@@ -15,14 +15,17 @@ CNI_STATE = FOLDER / "cni" / "addresses"
 NETWORK = "tke-local"
 
 _MARK = ("-m", "comment", "--comment", "airflow-provider-tke")
-#: In the order in which they must stand at the head of their chains. dockerd sets the FORWARD policy to DROP, and
-#: bridged packets pass there. The rest keeps the machine's network out of the bridge, and pods out of that network.
+_FROM_OUTSIDE = ("!", "-i", BRIDGE, "-m", "addrtype", "!", "--src-type", "LOCAL")
+#: Each with its table, in the order in which they must stand at the head of their chains.
 RULES = (
-    ("INPUT", "-i", BRIDGE, "-j", "ACCEPT"),
-    ("INPUT", "-d", PODS, "-m", "addrtype", "!", "--src-type", "LOCAL", "-j", "DROP"),
-    ("FORWARD", "-i", BRIDGE, "-o", BRIDGE, "-j", "ACCEPT"),
-    ("FORWARD", "-i", BRIDGE, "-j", "DROP"),
-    ("FORWARD", "-o", BRIDGE, "-j", "DROP"),
+    # Only pods and this machine itself may call pods, services and the bridge's address.
+    ("raw", "PREROUTING", "-d", PODS, *_FROM_OUTSIDE, "-j", "DROP"),
+    ("raw", "PREROUTING", "-d", SERVICES, *_FROM_OUTSIDE, "-j", "DROP"),
+    ("filter", "INPUT", "-i", BRIDGE, "-j", "ACCEPT"),
+    # dockerd sets the policy to DROP, and bridged packets pass here.
+    ("filter", "FORWARD", "-i", BRIDGE, "-o", BRIDGE, "-j", "ACCEPT"),
+    # Nothing of the pods reaches the machine's network.
+    ("filter", "FORWARD", "-i", BRIDGE, "-j", "DROP"),
 )
 
 #: Chains of kube-proxy. Its own --cleanup leaves some of them.
@@ -32,12 +35,12 @@ _TABLES = ("filter", "nat", "mangle")
 
 def network_is_up() -> bool:
     """Whether the bridge and the firewall's rules are there: a restarted firewall forgets rules of others."""
-    return _bridge_exists() and all(_succeeds("iptables", "-w", "-C", *_rule(rule)) for rule in RULES)
+    return bridge_exists() and all(_succeeds(*_command("-C", rule)) for rule in RULES)
 
 
 def set_up_network() -> None:
     """Make the bridge with its gateway address, the route to services, the rules and the CNI configuration."""
-    if not _bridge_exists():
+    if not bridge_exists():
         # Pods call services through the bridge itself: its traffic has to pass iptables, and come back to it.
         _ip("link", "add", BRIDGE, "type", "bridge", "nf_call_iptables", "1")
         _ip("address", "add", f"{ADDRESS}/24", "dev", BRIDGE)
@@ -48,9 +51,12 @@ def set_up_network() -> None:
         Path(f"/proc/sys/net/ipv4/conf/{BRIDGE}/forwarding").write_text("1")
     _remove_rules()
     for rule in reversed(RULES):
-        run(["iptables", "-w", "-I", *_rule(rule)], "adding a firewall rule for the bridge")
+        run(_command("-I", rule), "adding a firewall rule for the bridge")
     CNI_CONFIGURATION.mkdir(parents=True, exist_ok=True)
-    (CNI_CONFIGURATION / "10-bridge.conflist").write_text(json.dumps(cni_configuration(), indent=2))
+    file = CNI_CONFIGURATION / "10-bridge.conflist"
+    # containerd reads it at every change, even half written.
+    if not file.exists():
+        file.write_text(json.dumps(cni_configuration(), indent=2))
 
 
 def cni_configuration() -> dict[str, object]:
@@ -61,27 +67,33 @@ def cni_configuration() -> dict[str, object]:
     ipam = {
         "type": "host-local",
         "ranges": [[{"subnet": PODS, "gateway": ADDRESS}]],
-        "routes": [{"dst": "0.0.0.0/0"}],
+        "routes": [{"dst": "0.0.0.0/0", "gw": ADDRESS}],
         "dataDir": str(CNI_STATE),
     }
-    # hairpinMode: a pod that calls its own service is sent back through the port it came from.
-    bridge = {"type": "bridge", "bridge": BRIDGE, "isGateway": True, "hairpinMode": True, "ipam": ipam}
+    # hairpinMode: a pod that calls its own service is sent back through the port it came from. Not isGateway: the
+    # bridge has its address already, and the plug-in would switch on forwarding for the whole machine.
+    bridge = {"type": "bridge", "bridge": BRIDGE, "hairpinMode": True, "ipam": ipam}
     return {"cniVersion": "0.4.0", "name": NETWORK, "plugins": [bridge]}
 
 
 def tear_down_network() -> None:
-    """Remove the bridge and every rule and chain of ours and kube-proxy's; harmless when there is none."""
+    """Remove the bridge and every rule and chain of ours and kube-proxy's.
+
+    Without a bridge or a rule of ours, kube-proxy's chains are those of somebody else's cluster.
+    """
+    if not bridge_exists() and not any(_succeeds(*_command("-C", rule)) for rule in RULES):
+        return
     _remove_rules()
     for program in ("iptables", "ip6tables"):
         for table in _TABLES:
             _remove_proxy_chains(program, table)
-    if _bridge_exists():
+    if bridge_exists():
         _ip("link", "delete", BRIDGE)
 
 
 def _remove_rules() -> None:
     for rule in RULES:
-        while _succeeds("iptables", "-w", "-D", *_rule(rule)):
+        while _succeeds(*_command("-D", rule)):
             pass
 
 
@@ -109,11 +121,13 @@ def chain_removal(listing: str) -> list[str]:
     return [*jumps, *(f"-F {chain}" for chain in chains), *(f"-X {chain}" for chain in chains)]
 
 
-def _rule(rule: tuple[str, ...]) -> tuple[str, ...]:
-    return (*rule, *_MARK)
+def _command(action: str, rule: tuple[str, ...]) -> tuple[str, ...]:
+    table, chain, *matches = rule
+    return ("iptables", "-w", "-t", table, action, chain, *_MARK, *matches)
 
 
-def _bridge_exists() -> bool:
+def bridge_exists() -> bool:
+    """Whether the bridge is there; pods that were on one that is gone are cut off for good."""
     return Path(f"/sys/class/net/{BRIDGE}").exists()
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from contextlib import suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import yaml
 
@@ -12,6 +13,7 @@ from local import StackError
 from local.kubernetes import (
     ADDRESS,
     CONTAINERD_SOCKET,
+    CONTAINERD_STATE,
     DOMAIN,
     FOLDER,
     KUBELET_HEALTH_PORT,
@@ -20,11 +22,12 @@ from local.kubernetes import (
     PROXY_HEALTH_PORT,
     PROXY_METRICS_PORT,
 )
-from local.kubernetes.daemons import daemon
+from local.kubernetes.daemons import daemon, listens
 from local.kubernetes.identities import CA_FILE, KUBELET, PROXY
-from local.kubernetes.network import NETWORK
 from local.kubernetes.programs import SOURCE
-from local.process import Daemon
+
+if TYPE_CHECKING:
+    from local.process import Daemon
 
 KUBELET_ROOT = FOLDER / "kubelet"
 POD_LOGS = FOLDER / "pod-logs"
@@ -69,6 +72,15 @@ def kubelet() -> Daemon:
 def proxy() -> Daemon:
     """What leads a service's address to its pods."""
     return daemon(SOURCE.programs / "kube-proxy", [f"--config={PROXY_CONFIGURATION}"])
+
+
+def refuse_beside_another_kubelet() -> None:
+    """Say so, before anything is changed, when this machine is already a node of some cluster.
+
+    Ours would delete what device plug-ins have put beside that kubelet's socket, and both would write the same chains.
+    """
+    if not kubelet().running() and listens(_DEVICE_PLUGINS / "kubelet.sock"):
+        raise StackError("Another kubelet runs on this machine: use its cluster, with --kubeconfig, or stop it")
 
 
 def configure_node() -> None:
@@ -146,20 +158,27 @@ def proxy_configuration() -> dict[str, object]:
 
 def remove_traces() -> None:
     """Put the kernel's settings back, and delete what was written outside our own folder."""
-    if _TUNED_BEFORE.exists():
-        for path, value in json.loads(_TUNED_BEFORE.read_text()).items():
-            if Path(path).read_text() != value:
-                Path(path).write_text(value)
-        _TUNED_BEFORE.unlink()
-    for name in ("kubelet.sock", "kubelet_internal_checkpoint", "DEPRECATION"):
-        (_DEVICE_PLUGINS / name).unlink(missing_ok=True)
+    _restore_kernel_settings()
+    if not listens(_DEVICE_PLUGINS / "kubelet.sock"):
+        for name in ("kubelet.sock", "kubelet_internal_checkpoint", "DEPRECATION"):
+            (_DEVICE_PLUGINS / name).unlink(missing_ok=True)
     for link in _LOG_LINKS.glob("*.log"):
         if link.is_symlink() and link.readlink().is_relative_to(POD_LOGS):
             link.unlink()
-    for result in _CNI_RESULTS.glob(f"{NETWORK}-*"):
-        result.unlink()
+    for result in _CNI_RESULTS.glob("*"):
+        # It names the pod's network namespace, which is ours by its folder.
+        if str(CONTAINERD_STATE) in result.read_text():
+            result.unlink()
     for folder in (_DEVICE_PLUGINS, _LOG_LINKS, _CNI_RESULTS):
         for empty in (folder, folder.parent):
             # Not empty: it is not ours alone.
             with suppress(OSError):
                 empty.rmdir()
+
+
+def _restore_kernel_settings() -> None:
+    if _TUNED_BEFORE.exists():
+        for path, value in json.loads(_TUNED_BEFORE.read_text()).items():
+            if Path(path).read_text() != value:
+                Path(path).write_text(value)
+        _TUNED_BEFORE.unlink()

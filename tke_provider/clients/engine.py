@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import dataclasses
-import datetime
+import datetime as dt
 import io
 import re
 import tarfile
@@ -124,16 +124,15 @@ class Engine:
         await self._remove(run.operation)
         await self._pull(image)
         try:
-            container = await asyncio.to_thread(self._start, image, run)
+            container = await _whole(lambda: self._start(image, run))
             return await self._follow(container, image, run, say)
         finally:
-            # Also when the task is being cancelled: one more of it must not leave the container behind.
-            await asyncio.shield(self._remove(run.operation))
+            await self._remove(run.operation)
 
     # --- building -------------------------------------------------------------------------------------------------
 
     def _build(self, context: Path, build: Build, say: Say) -> None:
-        created = datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds")
+        created = dt.datetime.now(dt.timezone.utc).isoformat(timespec="seconds")
         with _explained(f"Building {build.repository}"):
             stream = self._api.build(
                 path=str(context),
@@ -150,13 +149,15 @@ class Engine:
             _read_build(stream, build, say)
 
     def _push(self, build: Build, say: Say) -> str:
-        digest = ""
-        for message in self._api.push(build.repository, build.tag, stream=True, decode=True):
-            if "error" in message:
-                raise _registry_error(f"{build.repository} was built and cannot be pushed", message["error"])
-            if "id" not in message and message.get("status"):
-                say(message["status"])
-            digest = (message.get("aux") or {}).get("Digest", digest)
+        digest = error = ""
+        with _explained(f"Pushing {build.repository}"):
+            for message in self._api.push(build.repository, build.tag, stream=True, decode=True):
+                if "id" not in message and message.get("status"):
+                    say(message["status"])
+                error = message.get("error", error)
+                digest = (message.get("aux") or {}).get("Digest", digest)
+        if error:
+            raise _registry_error(f"{build.repository} was built and cannot be pushed", error)
         if not digest:
             raise UnavailableError(
                 f"The engine pushed {build.repository}:{build.tag} without saying under which digest",
@@ -184,10 +185,12 @@ class Engine:
             await _abandonable(lambda: self._pull_now(image))
 
     def _pull_now(self, image: Image) -> None:
+        error = ""
         with _explained(f"Pulling {image}"):
             for message in self._api.pull(image.repository, image.digest, stream=True, decode=True):
-                if "error" in message:
-                    raise _registry_error(f"{image} cannot be pulled", message["error"])
+                error = message.get("error", error)
+        if error:
+            raise _registry_error(f"{image} cannot be pulled", error)
 
     def _start(self, image: Image, run: Run) -> str:
         with _explained(f"Starting {' '.join(run.command) or 'the command'} in {image}"):
@@ -267,15 +270,18 @@ class Engine:
 
 
 def _read_build(stream: Iterable[dict[str, Any]], build: Build, say: Say) -> None:
-    step = said = ""
+    """Read what the builder prints to its end, for only then is the connection free; then raise what went wrong."""
+    step = said = error = ""
     for message in stream:
-        if "error" in message:
-            raise _build_error(build, step, said, message["error"])
-        for line in (message.get("stream") or "").splitlines():
-            if line.strip():
-                said = "" if _STEP.match(line) else line.strip()
-                step = line.strip() if _STEP.match(line) else step
-                say(line)
+        error = message.get("error", error)
+        for line in filter(str.strip, (message.get("stream") or "").splitlines()):
+            if _STEP.match(line):
+                step, said = line.strip(), ""
+            else:
+                said = line.strip()
+            say(line)
+    if error:
+        raise _build_error(build, step, said, error)
 
 
 def _build_error(build: Build, step: str, said: str, error: str) -> TkeError:
@@ -315,10 +321,11 @@ class _explained(contextlib.AbstractContextManager[None]):  # noqa: N801  # read
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
         from docker.errors import APIError, DockerException
         from requests.exceptions import RequestException
+        from urllib3.exceptions import HTTPError
 
         if isinstance(error, APIError):
             raise self._refused(error, str(error.explanation or error)) from error
-        if isinstance(error, (DockerException, RequestException)):
+        if isinstance(error, (DockerException, RequestException, HTTPError)):
             raise UnavailableError(
                 f"{self.what} failed: the Docker engine does not answer",
                 cause=str(error),
@@ -329,11 +336,21 @@ class _explained(contextlib.AbstractContextManager[None]):  # noqa: N801  # read
         problem = f"{self.what} failed"
         if _UNAUTHORIZED.search(cause) or _DENIED.search(cause):
             return _registry_error(problem, cause)
-        if error.status_code == 404 and not _ABSENT.search(cause):  # noqa: PLR2004
-            return NotFoundError(problem, cause=cause, way_out="check the name")
+        if error.status_code == 404:  # noqa: PLR2004
+            return NotFoundError(problem, cause=cause, way_out="check the name and the digest")
         if error.is_client_error():
             return InputError(problem, cause=cause, way_out="correct what it names")
         return _registry_error(problem, cause)
+
+
+async def _whole(work: Callable[[], T]) -> T:
+    """Run blocking work in a thread; a cancellation waits until it is done, so that its outcome can be undone."""
+    working = asyncio.ensure_future(asyncio.to_thread(work))
+    try:
+        return await asyncio.shield(working)
+    except asyncio.CancelledError:
+        await asyncio.wait({working})
+        raise
 
 
 async def _abandonable(work: Callable[[], T]) -> T:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import dataclasses
+import os
 import re
 import shlex
 import shutil
+import signal
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -205,16 +207,23 @@ class _Git:
             from git.exc import GitCommandError
         except ImportError as error:  # the package asks the program for its version
             raise InputError("The worker has no git program", way_out="install git on the worker") from error
-        process = Git(str(self.folder)).execute(["git", *arguments], as_process=True, env=self.environment)
+        # A session of its own: git hands the work to other programs, which have to end with it.
+        process = Git(str(self.folder)).execute(
+            ["git", *arguments], as_process=True, env=self.environment, start_new_session=True
+        )
         waiting = asyncio.ensure_future(asyncio.to_thread(process.wait))
         try:
             await asyncio.shield(waiting)
         except asyncio.CancelledError:
-            process.terminate()
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGTERM)
             await asyncio.wait({waiting})
             raise
         except GitCommandError as error:
             raise self._explain(arguments[0], str(error.stderr)) from error
+        finally:
+            for stream in filter(None, (process.stdin, process.stdout, process.stderr)):
+                stream.close()
 
     def _explain(self, command: str, said: str) -> TkeError | _RefusedError:
         cause = _first_fatal(said)

@@ -101,10 +101,21 @@ class Cluster:
 
     # --- objects --------------------------------------------------------------------------------------------------
 
+    async def namespaced(self, api_version: str, kind: str) -> bool:
+        """Return whether objects of this kind belong to a namespace.
+
+        :raises NotFoundError: when the cluster serves no such kind.
+        """
+        return (await self._resource(api_version, kind)).namespaced
+
     async def get(self, ref: ObjectRef) -> dict[str, Any] | None:
-        """Return the live object, or ``None`` where there is none."""
+        """Return the live object, or ``None`` where there is none.
+
+        :raises NotFoundError: when the cluster serves no such kind.
+        """
+        request = await self._on(ref, "get")
         try:
-            return await self._json(await self._on(ref, "get"))
+            return await self._json(request)
         except NotFoundError:
             return None
 
@@ -238,7 +249,7 @@ class Cluster:
         self, ref: ObjectRef, verb: str, *, subresource: str = "", query: Mapping[str, str] | None = None
     ) -> _Request:
         request = await self._of_kind(verb, ref.api_version, ref.kind, ref.namespace, query or {})
-        if request.resource != "namespaces" and not request.namespace and "/namespaces/" in request.path:
+        if not ref.namespace and await self.namespaced(ref.api_version, ref.kind):
             raise InputError(f"{ref} has no namespace", way_out="name the namespace it belongs to")
         suffix = f"/{subresource}" if subresource else ""
         return request._replace(

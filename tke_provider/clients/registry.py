@@ -248,13 +248,15 @@ class ImageRegistry:
     def _refused(self, answer: httpx.Response, path: str) -> Exception:
         status, about = answer.status_code, f"Registry {self.host}"
         cause = _cause(answer)
-        if status == _UNAUTHORIZED:
+        # A good token for too little is refused with the status of a missing one.
+        too_little = "insufficient_scope" in answer.headers.get("WWW-Authenticate", "")
+        if status == _UNAUTHORIZED and not too_little:
             return CredentialError(
                 f"{about} refuses the login" if self._login else f"{about} wants a login for {path}",
                 cause=cause,
                 way_out="give registry_id, or a connection with its host, login and password (docker_conn_id)",
             )
-        if status == _FORBIDDEN:
+        if status in {_UNAUTHORIZED, _FORBIDDEN}:
             return ForbiddenError(
                 f"{about} does not let this login use {path}",
                 cause=cause,

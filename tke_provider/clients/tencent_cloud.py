@@ -145,7 +145,7 @@ class TencentCloudClient:
             answer = await connection.call_and_deserialize(asked.action, dict(params), dict, {}, options)
         except TencentCloudSDKException as error:
             if error.code == "ServerNetworkError":  # the SDK's code for any HTTP status but 200
-                raise _no_answer(asked, "the HTTP status is not 200") from error
+                raise _no_answer(asked, f"the HTTP status is not 200: {error.message!r:.200}") from error
             raise error_of(asked, str(error.code), str(error.message), str(error.requestId)) from error
         except (httpx.HTTPError, json.JSONDecodeError, KeyError) as error:
             raise _no_answer(asked, f"{type(error).__name__}: {error}") from error

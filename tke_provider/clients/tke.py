@@ -82,9 +82,12 @@ class Tke(TencentCloudService):
         there = ", ".join(f"{each.id} ({each.name})" for each in pools) or "none"
         raise NotFoundError(f"Cluster {cluster_id} has no node pool {pool}", way_out=f"use one of its pools: {there}")
 
-    async def set_pool_bounds(self, cluster_id: str, pool: NodePool, minimum: int, maximum: int) -> None:
-        """Change the bounds of a regular or native pool, and not its size.
+    async def set_pool_bounds(
+        self, cluster_id: str, pool: NodePool, minimum: int, maximum: int, desired: int | None = None
+    ) -> None:
+        """Change the bounds of a regular or native pool.
 
+        :param desired: the size to write in the same call, which only native pools can.
         :raises InputError: when the current size lies outside of the bounds, or the kind has none.
         :raises BusyError: while another change of the pool is under way.
         """
@@ -93,7 +96,8 @@ class Tke(TencentCloudService):
             await self._tke("ModifyClusterNodePool", {**which, "MinNodesNum": minimum, "MaxNodesNum": maximum})
         elif pool.kind is PoolKind.NATIVE:
             scaling = {"MinReplicas": minimum, "MaxReplicas": maximum}
-            await self._tke_2022("ModifyNodePool", {**which, "Native": {"Scaling": scaling}})
+            size = {} if desired is None else {"Replicas": desired}
+            await self._tke_2022("ModifyNodePool", {**which, "Native": {"Scaling": scaling, **size}})
         else:
             raise _unscalable(pool)
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from typing import TYPE_CHECKING, Any, TypedDict
 
 from tke_provider.domain.verdicts import Verdict, failed, inconclusive, passed
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Mapping
 
     from junitparser import TestCase
 
@@ -16,6 +17,7 @@ _SHOWN_FAILURES = 3
 _SHOWN_CHARACTERS = 200
 # 128 and the signal's number is how a shell, and the engine, say that a process was killed.
 _KILLED = 128
+_ABSENT = object()
 
 
 class Counts(TypedDict):
@@ -127,7 +129,7 @@ def _result(case: TestCase) -> tuple[str, str]:
     found = {type(result).__name__.lower(): result for result in case.result}
     for kind in ("error", "failure", "skipped"):
         if kind in found:
-            return kind, " ".join((found[kind].message or found[kind].text or "").split())
+            return kind, found[kind].message or found[kind].text or ""
     return "passed", ""
 
 
@@ -136,9 +138,37 @@ def _name(case: TestCase) -> str:
 
 
 def _digest(report: Report) -> str:
-    shown = [
-        f"{name} ({message[:_SHOWN_CHARACTERS]})" if message else name
-        for name, message in report.failing[:_SHOWN_FAILURES]
-    ]
+    shown = [f"{name} ({_short(message)})" if message else name for name, message in report.failing[:_SHOWN_FAILURES]]
     more = len(report.failing) - len(shown)
     return ", ".join(shown) + (f" and {more} more" if more else "")
+
+
+def compare(
+    status: int, body: str, expected_status: int, contains: str | None, expect_json: Mapping[str, Any] | None
+) -> str:
+    """Return what is wrong with a service's answer, empty when nothing is.
+
+    :param contains: text that the body has to have.
+    :param expect_json: what the body's JSON object has to have at its top level; it may have more.
+    """
+    seen = f"{status}: {_short(body)}" if body.strip() else f"{status} with an empty body"
+    if status != expected_status:
+        return f"{seen}, and not with {expected_status}"
+    if contains is not None and contains not in body:
+        return f"{seen}, without {contains!r}"
+    for name, value in (expect_json or {}).items():
+        found = _member(body, name)
+        if found != value:
+            return f"{seen}, where {name} is not {value!r}"
+    return ""
+
+
+def _member(body: str, name: str) -> object:
+    try:
+        return json.loads(body)[name]
+    except (ValueError, KeyError, TypeError, IndexError):
+        return _ABSENT
+
+
+def _short(text: str) -> str:
+    return " ".join(text.split())[:_SHOWN_CHARACTERS]

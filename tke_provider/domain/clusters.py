@@ -61,7 +61,7 @@ class TkeCluster:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class NodePool:
-    """One node pool, whatever its kind and the API version that described it.
+    """One node pool, whatever its kind.
 
     :param life_state: the cloud's own word, whose vocabulary depends on the kind; see :attr:`settled`.
     :param minimum: lower bound of its size.
@@ -110,13 +110,7 @@ class NodePool:
         )
 
     @classmethod
-    def parse_2018(cls, answer: Mapping[str, Any]) -> NodePool:
-        """Read one of ``NodePoolSet`` of ``DescribeClusterNodePools`` (version 2018-05-25): regular pools only."""
-        return cls._regular(answer, answer)
-
-    @classmethod
     def _regular(cls, answer: Mapping[str, Any], group: Mapping[str, Any]) -> NodePool:
-        """Both versions tell the same about a regular pool, the newer one a level deeper."""
         summary = group.get("NodeCountSummary") or {}
         counts = [summary.get("AutoscalingAdded") or {}, summary.get("ManuallyAdded") or {}]
         return cls(

@@ -79,18 +79,17 @@ def parse(manifests: str | Sequence[Manifest]) -> list[Manifest]:
     return [copy.deepcopy(item) for _, item in objects]
 
 
-def in_namespace(manifests: Iterable[Manifest], namespace: str) -> None:
-    """Put every manifest that names no namespace into this one; kinds without namespaces ignore it.
+def in_namespace(manifest: Manifest, namespace: str) -> None:
+    """Put a manifest that names no namespace into this one.
 
-    :raises ManifestError: when a manifest names another one: a file meant for pre-release must not reach production.
+    :raises ManifestError: when it names another one: a file meant for pre-release must not reach production.
     """
-    for manifest in manifests:
-        named = manifest["metadata"].setdefault("namespace", namespace)
-        if named != namespace:
-            raise ManifestError(
-                f"{ObjectRef.of(manifest)} names namespace {named}, and the task deploys to {namespace}",
-                way_out="leave the namespace out of the manifest, or deploy it by a task of its own",
-            )
+    named = manifest["metadata"].setdefault("namespace", namespace)
+    if named != namespace:
+        raise ManifestError(
+            f"{ObjectRef.of(manifest)} names another namespace than {namespace}, to which the task deploys",
+            way_out="leave the namespace out of the manifest, or deploy it by a task of its own",
+        )
 
 
 def pod_template(manifest: Manifest) -> Manifest | None:
@@ -196,55 +195,51 @@ def _documents(text: str) -> Iterator[tuple[str, Any]]:
     """Yield every document that holds something, and where it stands."""
     import yaml
 
-    loader = yaml.SafeLoader(text)
-    # Kubernetes reads JSON's types only; YAML would make dates of unquoted words.
-    loader.yaml_implicit_resolvers = {
-        first: [(tag, pattern) for tag, pattern in resolvers if not tag.endswith(":timestamp")]
-        for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
-    }
     number = 1
     try:
+        loader = yaml.SafeLoader(text)
+        # Kubernetes reads JSON's types only; YAML would make dates of unquoted words.
+        loader.yaml_implicit_resolvers = {
+            first: [(tag, pattern) for tag, pattern in resolvers if not tag.endswith(":timestamp")]
+            for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+        }
         while loader.check_node():
             node = loader.get_node()
             if node is None:
                 break
-            where = f"Document {number} of the manifests (line {node.start_mark.line + 1})"
-            _refuse_twins(node, number)
+            _check_node(node, number, ())
             document = loader.construct_document(node)
             if document is not None:
-                yield where, document
+                yield f"Document {number} of the manifests (line {node.start_mark.line + 1})", document
             number += 1
     except yaml.MarkedYAMLError as error:
-        raise _not_yaml(number, error.problem_mark, f"{error.context or ''} {error.problem or ''}") from error
+        cause = " ".join(filter(None, (error.context, error.problem)))
+        raise _in_line(number, error.problem_mark, "is not YAML", cause, "correct it") from error
     except yaml.YAMLError as error:
-        raise _not_yaml(number, None, str(error)) from error
-    finally:
-        loader.dispose()
+        raise _in_line(number, None, "is not YAML", str(error), "correct it") from error
 
 
-def _not_yaml(number: int, mark: yaml.Mark | None, cause: str) -> ManifestError:
+def _in_line(number: int, mark: yaml.Mark | None, problem: str, cause: str, way_out: str) -> ManifestError:
     line = f", line {mark.line + 1}," if mark else ""
-    return ManifestError(f"Document {number} of the manifests{line} is not YAML", cause=cause, way_out="correct it")
+    return ManifestError(f"Document {number} of the manifests{line} {problem}", cause=cause, way_out=way_out)
 
 
-def _refuse_twins(node: yaml.Node, number: int) -> None:
-    """YAML would silently keep the last of two equal keys."""
+def _check_node(node: yaml.Node, number: int, above: tuple[yaml.Node, ...]) -> None:
+    """Refuse what YAML takes and JSON does not: a key said twice, of which it keeps the last, and endless nesting."""
     import yaml
 
+    if node in above:
+        raise _in_line(number, node.start_mark, "contains itself", "", "write out what the alias stands for")
     if isinstance(node, yaml.MappingNode):
         seen: set[str] = set()
         for key, value in node.value:
             if key.value in seen and key.tag != "tag:yaml.org,2002:merge":
-                line = key.start_mark.line + 1
-                raise ManifestError(
-                    f"Document {number} of the manifests, line {line}, says {key.value!r} a second time",
-                    way_out="keep one of the two",
-                )
+                raise _in_line(number, key.start_mark, f"says {key.value!r} a second time", "", "keep one of the two")
             seen.add(str(key.value))
-            _refuse_twins(value, number)
+            _check_node(value, number, (*above, node))
     elif isinstance(node, yaml.SequenceNode):
         for value in node.value:
-            _refuse_twins(value, number)
+            _check_node(value, number, (*above, node))
 
 
 def _items(document: Any) -> Iterator[Any]:

@@ -5,17 +5,22 @@ from __future__ import annotations
 import dataclasses
 from typing import TYPE_CHECKING, Any, Literal, TypedDict
 
+from tke_provider.domain import rollouts
 from tke_provider.domain.clusters import PoolKind
+from tke_provider.domain.manifests import ObjectRef
 from tke_provider.domain.verdicts import State, Verdict, failed, passed, pending
 from tke_provider.exceptions import InputError, OwnedError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Sequence
 
     from tke_provider.domain.clusters import NodePool, PoolNode, ScalingActivity
+    from tke_provider.domain.manifests import Manifest
 
 SIZE_BEFORE = "tke.airflow/size-before"
 """Annotation: the size, or the lower bound of its autoscaler, that the operation in ``SIZED_BY`` found."""
+
+AUTOSCALER = "the cluster autoscaler"
 
 _SIZED = frozenset({PoolKind.REGULAR, PoolKind.NATIVE})
 _SIZELESS = {
@@ -67,6 +72,18 @@ class Bounds:
                 )
 
 
+def whole_number(name: str, value: object) -> int:
+    """Read a number that a template may have rendered to text.
+
+    :param name: of the argument, for the error.
+    :raises InputError: when it is no whole number of zero or more.
+    """
+    text = str(value).strip()
+    if not (text.isascii() and text.isdigit()):
+        raise InputError(f"{name} is {value!r}", way_out="give a whole number of zero or more")
+    return int(text)
+
+
 @dataclasses.dataclass(frozen=True, slots=True)
 class Owner:
     """Whoever writes the size of a workload.
@@ -107,7 +124,7 @@ AUTOSCALER_KINDS: tuple[tuple[str, str], ...] = (
 """API version and kind of everything known to write the size of a workload."""
 
 
-def find_owner(kind: str, name: str, autoscalers: Sequence[Mapping[str, Any]]) -> Owner | None:
+def find_owner(kind: str, name: str, autoscalers: Iterable[Manifest]) -> Owner | None:
     """Return who writes the size of a workload, or nothing when nobody does.
 
     Where one autoscaler writes through another (KEDA makes an HPA; a HorizontalPodCronscaler may move the bounds of
@@ -146,35 +163,43 @@ def owned(target: str, owner: Owner | str) -> OwnedError:
     )
 
 
-def assess_size(workload: Mapping[str, Any] | None, target: str, size: int, *, at_least: bool = False) -> Verdict:
-    """Return whether a Deployment or StatefulSet has its size, with every pod available.
+def assess_size(
+    workload: Manifest,
+    size: int,
+    pods: Iterable[Manifest] = (),
+    replica_sets: Iterable[Manifest] = (),
+    events: Sequence[Manifest] = (),
+    *,
+    at_least: bool = False,
+) -> Verdict:
+    """Return whether a Deployment or StatefulSet has its size, with every pod available and none left over.
 
-    :param workload: the live object, or nothing when it is gone.
+    :param pods: of the namespace, as ``replica_sets`` and ``events``; they say why a pod is not available.
     :param at_least: whether more is as good, as where an autoscaler moves the size above its lower bound.
     """
-    if workload is None:
-        return failed(f"{target} does not exist any more")
-    wanted = workload["spec"].get("replicas", 1)
+    ref = ObjectRef.of(workload)
+    wanted = int(workload["spec"].get("replicas", 1))
     if wanted < size and at_least:
-        return pending(f"{target} waits for its autoscaler to raise it from {wanted} to {size}")
+        return pending(f"{ref} waits for its autoscaler to raise it from {wanted} to {size} pods")
     if wanted != size and not at_least:
-        return failed(f"the size of {target} was {size} and something else made it {wanted}")
-    status = workload.get("status", {})
-    if status.get("observedGeneration", 0) < workload["metadata"].get("generation", 0):
-        return pending(f"{target} has not been looked at by its controller yet")
-    running, available = status.get("replicas", 0), status.get("availableReplicas", 0)
-    if available < size:
-        return pending(f"{available} of {size} pods of {target} are available")
-    if running > wanted:
-        return pending(f"{running - wanted} pods of {target} have yet to end")
-    return passed(f"all {wanted} pods of {target} are available")
+        return failed(f"the size of {ref} was {size} and something else made it {wanted}")
+    rollout = rollouts.assess(workload, pods, replica_sets, events)
+    if rollout.state is not State.PASSED:
+        return rollout
+    if (surplus := int(workload["status"].get("replicas", 0)) - wanted) > 0:
+        return pending(f"{ref} has {_count(surplus, 'pod')} too many, still to end")
+    return passed(f"{ref} has {_count(wanted, 'pod')}, all available")
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class SetBounds:
-    """A write of both bounds of a node pool, which leaves its size alone."""
+    """A write of both bounds of a node pool.
+
+    :param size: written with them, where that is the only way; else the size is left alone.
+    """
 
     bounds: Bounds
+    size: int | None = None
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -197,7 +222,8 @@ def steps(
     Nothing is left to write when it is there. After any of the writes, asking again gives those that remain; so a
     caller that looks, makes the first, and looks again, survives lost answers and its own death.
 
-    :param minimum: new lower bound; default: the present one.
+    :param minimum: new lower bound; default: the present one. With ``through_bounds``, the least that
+        ``desired`` may be.
     :param maximum: new upper bound; default: the present one.
     :param through_bounds: where the cluster autoscaler writes the size, make ``desired`` its lower bound instead of
         refusing. The size itself is then written only as far as the bounds require.
@@ -210,21 +236,21 @@ def steps(
             f"{target} is a pool of {pool.kind.value} nodes, which has no size that could be set",
             way_out=_SIZELESS[pool.kind],
         )
-    bounds = Bounds(
-        pool.minimum if minimum is None else minimum,
-        pool.maximum if maximum is None else maximum,
-    )
+    # Where the lower bound is what moves, only the caller's own holds it.
+    lowest = 0 if pool.autoscaling and through_bounds else pool.minimum
+    bounds = Bounds(lowest if minimum is None else minimum, pool.maximum if maximum is None else maximum)
     bounds.check(desired, target)
     if not pool.autoscaling:
         return _writes(pool, bounds, desired)
     if not through_bounds:
-        raise owned(target, "the cluster autoscaler")
+        raise owned(target, AUTOSCALER)
     bounds = Bounds(desired, bounds.maximum)
-    if pool.kind is PoolKind.NATIVE:
-        # Its size cannot be set by hand while autoscaling is on; TKE brings it within the bounds.
-        # Source: Tencent Cloud document 457/54489.
-        return () if bounds == Bounds(pool.minimum, pool.maximum) else (SetBounds(bounds),)
-    return _writes(pool, bounds, min(max(pool.desired, bounds.minimum), bounds.maximum))
+    size = min(max(pool.desired, bounds.minimum), bounds.maximum)
+    if pool.kind is PoolKind.NATIVE and size != pool.desired:
+        # While autoscaling is on, ScaleNodePool is refused (Tencent Cloud document 457/54489). ModifyNodePool has both
+        # in its metadata; that it takes both here is inferred.
+        return (SetBounds(bounds, size),)
+    return _writes(pool, bounds, size)
 
 
 def written(pool: NodePool) -> int:
@@ -267,12 +293,12 @@ def assess_pool(
         return failed(f"the size of {name} was {desired} and something else made it {pool.desired}")
     if pool.ready < pool.desired:
         why = "".join(f": {node.id} {node.reason}" for node in nodes if node.reason)
-        return pending(f"{pool.ready} of {pool.desired} nodes of {name} are ready{why}")
+        return pending(f"{name} has {pool.ready} of {_count(pool.desired, 'node')} ready{why}")
     if pool.ready > pool.desired and not at_least:
-        return pending(f"{pool.ready - pool.desired} nodes of {name} have yet to leave")
+        return pending(f"{name} has {_count(pool.ready - pool.desired, 'node')} too many, still to leave")
     if closed := [node.id for node in nodes if node.cordoned and node.state == "running"]:
-        return pending(f"{len(closed)} nodes of {name} are cordoned: {', '.join(closed[:3])}")
-    return passed(f"all {pool.desired} nodes of {name} are ready")
+        return pending(f"{name} has {_count(len(closed), 'node')} cordoned: {', '.join(closed[:3])}")
+    return passed(f"{name} has {_count(pool.desired, 'node')}, all ready")
 
 
 def shortage(pool: NodePool, activities: Sequence[ScalingActivity], seen: str = "") -> str:
@@ -293,12 +319,12 @@ def shortage(pool: NodePool, activities: Sequence[ScalingActivity], seen: str = 
     return ""
 
 
-def _target(autoscaler: Mapping[str, Any]) -> tuple[str, str]:
+def _target(autoscaler: Manifest) -> tuple[str, str]:
     reference = autoscaler["spec"].get(_AUTOSCALERS[autoscaler["kind"]].target, {})
     return reference.get("kind", "Deployment").lower(), reference.get("name", "")
 
 
-def _owner(autoscaler: Mapping[str, Any]) -> Owner:
+def _owner(autoscaler: Manifest) -> Owner:
     shape, spec = _AUTOSCALERS[autoscaler["kind"]], autoscaler["spec"]
     bounds = None
     if shape.minimum and shape.maximum:
@@ -317,3 +343,7 @@ def _writes(pool: NodePool, bounds: Bounds, size: int) -> tuple[SetBounds | SetS
         return (*set_size, *set_bounds)
     wide = Bounds(min(bounds.minimum, present.minimum), max(bounds.maximum, present.maximum))
     return (SetBounds(wide), *set_size, *set_bounds)
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

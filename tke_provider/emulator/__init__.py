@@ -7,8 +7,8 @@ whether it is right. It is started as a program::
 
     python -m tke_provider.emulator --port 5000 --kubeconfig ~/.kube/config --registry http://127.0.0.1:5001
 
-It needs ``pip install 'airflow-provider-tke[emulator]'``: requests are checked against the API metadata that
-Tencent publishes in its command line client, ``tccli``.
+Flags, actions and the remote control: ``docs/emulator.md``. It needs ``pip install 'airflow-provider-tke[emulator]'``:
+requests are checked against the API metadata that Tencent publishes in its command line client, ``tccli``.
 
 Where to look:
 
@@ -16,6 +16,7 @@ Where to look:
 ``app``, ``front``       HTTP: an API call's way in and out; ``admin`` is the emulator's own remote control
 ``signature``            who calls: TC3-HMAC-SHA256, temporary keys
 ``validation``           is the request what the published metadata says
+``cloud``, ``services``  what a call can reach; which module answers which service and version
 ``models``, ``state``    what exists, as plain dataclasses, and how it is kept
 ``clock``, ``trouble``   when changes come true; what goes wrong on request
 ``pools``                node pools as one model, whatever API version speaks about them

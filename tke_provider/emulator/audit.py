@@ -7,11 +7,11 @@ from collections import deque
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from tke_provider.emulator.models import Json
-
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+    from tke_provider.emulator.models import Json
 
 _SECRET_WORDS = ("password", "token", "secret", "keyids", "userscript")
 _KEPT = 20_000

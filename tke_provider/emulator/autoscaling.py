@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 from tke_provider.emulator import pools
 from tke_provider.emulator.cloud import filters, page
 from tke_provider.emulator.errors import CloudError
-from tke_provider.emulator.models import Activity, Json
 
 if TYPE_CHECKING:
     from tke_provider.emulator.cloud import Call, Cloud, Handler
+    from tke_provider.emulator.models import Activity, Json
 
 _FILTERS = {
     "auto-scaling-group-id": "AutoScalingGroupId",

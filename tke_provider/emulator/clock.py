@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 Mode = Literal["at once", "looks", "seconds", "told"]
-KINDS = ("cluster", "endpoint", "node", "pool")
+KINDS = ("endpoint", "node", "pool")
 """What has a pace of its own; ``default`` is the pace of everything else."""
 
 
@@ -76,8 +76,9 @@ class Clock:
         self.now = now
 
     def begin(self, thing: Changing, to: str, kind: str) -> None:
-        """Send a thing on its way to the state ``to``."""
+        """Send a thing on its way to the state ``to``; it is there already if that takes no time."""
         thing.change = Change(to, kind, self.now())
+        self.settle(thing)
 
     def settle(self, thing: Changing, *, look: bool = False) -> None:
         """Let the change of a thing come true if it is due; ``look`` counts as one look at it."""

@@ -33,6 +33,7 @@ class Settings:
     :param registry: URL of the real registry behind ``tcr-local000``.
     :param paces: What a fresh state's clock says.
     :param rate: Calls per second of one action and caller; 0 for no limit.
+    :param temporary: Nothing outlives the process: its Node objects are removed at its end.
     """
 
     state: Path
@@ -44,6 +45,7 @@ class Settings:
     registry_password: str = field(default="", repr=False)
     paces: dict[str, Pace] = field(default_factory=dict)
     rate: int = RATE
+    temporary: bool = False
 
 
 class Cloud:
@@ -81,11 +83,13 @@ class Cloud:
 
     def reset(self) -> None:
         """Back to the first state; the account's key stays."""
-        root = self.state.keys[self.state.root].secret_key
-        self.state = states.first_state(self.state.root, root)
+        before = self.state
+        self.state = states.first_state(before.root, before.keys[before.root].secret_key)
+        self.state.owner = before.owner
         self.state.paces = dict(self.settings.paces)
         self.clock.paces = self.state.paces
         self.audit.clear()
+        self.rate = RateLimit(self.settings.rate)
         self.save()
 
     def save(self) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import uuid
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from tke_provider.emulator import signature, trouble, validation
 from tke_provider.emulator.audit import Record, redact
@@ -21,11 +21,14 @@ if TYPE_CHECKING:
 _UNSIGNED = ("sts", "2018-08-13", "AssumeRoleWithWebIdentity")
 # STS has no resources in regions.
 _WITHOUT_REGION = ("sts",)
-# [D 457/31853], [D 1163/…] list them per product; here they are the same for all.
+# The cloud's regions [K]. Which product is in which of them is not looked at.
 REGIONS = frozenset(
-    "ap-bangkok ap-beijing ap-beijing-fsi ap-chengdu ap-chongqing ap-guangzhou ap-hongkong ap-jakarta ap-mumbai ap-nanjing "
-    "ap-osaka ap-seoul ap-shanghai ap-shanghai-fsi ap-shenzhen-fsi ap-singapore ap-taipei ap-tokyo eu-frankfurt "
-    "na-ashburn na-siliconvalley na-toronto sa-saopaulo".split()
+    {
+        *("ap-bangkok", "ap-beijing", "ap-beijing-fsi", "ap-chengdu", "ap-chongqing", "ap-guangzhou"),
+        *("ap-hongkong", "ap-jakarta", "ap-mumbai", "ap-nanjing", "ap-osaka", "ap-seoul", "ap-shanghai"),
+        *("ap-shanghai-fsi", "ap-shenzhen-fsi", "ap-singapore", "ap-taipei", "ap-tokyo", "eu-frankfurt"),
+        *("na-ashburn", "na-siliconvalley", "na-toronto", "sa-saopaulo"),
+    }
 )
 
 
@@ -86,14 +89,15 @@ def _perform(cloud: Cloud, method: str, headers: Mapping[str, str], body: bytes,
     if not action:
         raise missing("X-TC-Action")
     validation.check_action(service, version, action)
+    given = _parse(body)
+    record.request = redact(given)
     _check_region(service, record.region)
     met = trouble.take(cloud.state.troubles, trouble.INSTEAD, action)
     if met:
         record.trouble = met.kind
         trouble.strike(met)
     cloud.rate.check((record.who, record.region, action), cloud.clock.now())
-    params = validation.check_parameters(service, version, action, _parse(body))
-    record.request = redact(params)
+    params = validation.check_parameters(service, version, action, given)
     handler = SERVICES.get((service, version), {}).get(action)
     if handler is None:
         known = ", ".join(sorted(SERVICES.get((service, version), {}))) or "no action of this version"
@@ -123,8 +127,11 @@ def _check_region(service: str, region: str) -> None:
         raise CloudError("UnsupportedRegion", f"The region `{region}` is not supported.")
 
 
-def _parse(body: bytes) -> Any:
+def _parse(body: bytes) -> Json:
     try:
-        return json.loads(body or b"{}")
+        given = json.loads(body or b"{}")
     except ValueError as e:
         raise CloudError("InvalidRequest", f"The request body is not JSON: {e}") from e
+    if not isinstance(given, dict):
+        raise CloudError("InvalidRequest", "The request body is not a JSON object.")
+    return given

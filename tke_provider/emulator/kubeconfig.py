@@ -5,12 +5,14 @@ from __future__ import annotations
 import base64
 import copy
 from dataclasses import dataclass
-from pathlib import Path
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 import yaml
 
-from tke_provider.emulator.models import Json
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tke_provider.emulator.models import Json
 
 _INLINED = {
     "certificate-authority": "certificate-authority-data",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from tke_provider.emulator.clock import Change, Pace
+from tke_provider.emulator.clock import Change, Pace  # noqa: TC001 - pydantic needs them to read the state
 
 Json = dict[str, Any]
 """A JSON object of the API: parameters that passed validation, or an answer."""
@@ -84,7 +84,7 @@ class Pool:
 
 @dataclass
 class Endpoint:
-    """One way to a cluster's API server. ``state`` is in the API's words: ``NotFound``, ``Created`` …"""
+    """One way to a cluster's API server. ``state`` is in the API's words: ``NotFound``, ``Created``, and so on."""
 
     state: str = "NotFound"
     change: Change | None = None
@@ -106,7 +106,6 @@ class Cluster:
     created: float
     version: str = "1.32.2"
     state: str = "Running"
-    change: Change | None = None
     vpc: str = "vpc-local000"
     internal: Endpoint = field(default_factory=Endpoint)
     external: Endpoint = field(default_factory=Endpoint)
@@ -191,11 +190,13 @@ class State:
 
     :param uin: The account's number.
     :param root: The SecretId of the account itself.
+    :param owner: Marks the Node objects of this state in the real cluster: several emulators may share one.
     :param serial: Counts what needs a number of its own (addresses, namespaces).
     """
 
     uin: str
     root: str
+    owner: str
     keys: dict[str, Key]
     clusters: dict[str, Cluster] = field(default_factory=dict)
     registries: dict[str, Registry] = field(default_factory=dict)

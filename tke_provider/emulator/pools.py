@@ -68,7 +68,7 @@ def resize(cloud: Cloud, cluster: Cluster, pool: Pool, desired: int, action: str
 
 def fill(cloud: Cloud, cluster: Cluster, pool: Pool, action: str) -> None:
     """Bring the machines of a pool to the number desired."""
-    staying = [node for node in cluster.nodes_of(pool) if node.state != "leaving"]
+    staying = [node for node in cluster.nodes_of(pool) if node.state not in {"leaving", "gone"}]
     short = pool.desired - len(staying)
     if short > 0:
         _buy(cloud, cluster, pool, short, action)

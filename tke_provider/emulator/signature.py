@@ -103,4 +103,6 @@ def _check_time(scope: Scope, timestamp: str, now: float) -> None:
             f"X-TC-Timestamp `{timestamp}` is more than {MAX_SKEW} seconds away from the server's {int(now)}.",
         )
     if datetime.fromtimestamp(int(timestamp), timezone.utc).strftime("%Y-%m-%d") != scope.date:
-        raise CloudError("AuthFailure.SignatureFailure", "The date in Credential is not the UTC date of X-TC-Timestamp.")
+        raise CloudError(
+            "AuthFailure.SignatureFailure", "The date in Credential is not the UTC date of X-TC-Timestamp."
+        )

@@ -41,6 +41,7 @@ def first_state(secret_id: str, secret_key: str) -> State:
     return State(
         uin=UIN,
         root=secret_id,
+        owner=new_id("emulator"),
         keys={secret_id: root_key(UIN, secret_key)},
         clusters={"cls-local000": _first_cluster(now)},
         registries={"tcr-local000": _first_registry(now)},
@@ -56,8 +57,8 @@ def _first_cluster(now: float) -> Cluster:
     ]
     pools[2].options = {"SubnetIds": [SUBNET]}
     nodes = [
-        Node("ins-regular1", "np-regular0", "Regular", "10.0.0.1", now, state="normal"),
-        Node("np-native00-node1", "np-native00", "Native", "10.0.0.2", now, state="normal"),
+        Node(new_id("ins"), "np-regular0", "Regular", "10.0.0.1", now, state="normal"),
+        Node(f"np-native00-{secrets.token_hex(4)[:5]}", "np-native00", "Native", "10.0.0.2", now, state="normal"),
     ]
     return Cluster(
         "cls-local000",

@@ -56,7 +56,9 @@ def _issue(call: Call) -> Json:
     seconds = params.get("DurationSeconds", _DEFAULT_SECONDS)
     if not 0 < seconds <= _MOST_SECONDS:
         # The bound is in [M], the code in [G].
-        raise CloudError("InvalidParameter.OverTimeError", f"DurationSeconds must be 1 to {_MOST_SECONDS}, not {seconds}.")
+        raise CloudError(
+            "InvalidParameter.OverTimeError", f"DurationSeconds must be 1 to {_MOST_SECONDS}, not {seconds}."
+        )
     now = cloud.clock.now()
     _forget_old_keys(cloud, now)
     secret_id, secret_key = new_secret()

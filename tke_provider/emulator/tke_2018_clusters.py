@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 from tke_provider.emulator import kubeconfig, pools
 from tke_provider.emulator.cloud import filters, page
 from tke_provider.emulator.errors import CloudError
-from tke_provider.emulator.models import Cluster, Endpoint, Json
 
 if TYPE_CHECKING:
     from tke_provider.emulator.cloud import Call, Handler
+    from tke_provider.emulator.models import Cluster, Endpoint, Json
 
 _FILTERS = ("ClusterName", "ClusterType", "ClusterStatus", "vpc-id", "tag-key", "tag-value", "Tags")
 

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 from tke_provider.emulator import pools
 from tke_provider.emulator.cloud import filters, page
 from tke_provider.emulator.errors import CloudError
-from tke_provider.emulator.models import Cluster, Json, Node
 from tke_provider.emulator.tke_2018_clusters import iso
 
 if TYPE_CHECKING:
     from tke_provider.emulator.cloud import Call, Handler
+    from tke_provider.emulator.models import Cluster, Json, Node
 
 # "nodepool-instance-type" says how a machine came into its pool [M].
 _FILTERS = ("nodepool-id", "nodepool-instance-type")

@@ -39,7 +39,7 @@ def create_cluster_node_pool(call: Call) -> Json:
     """A new pool. There is no idempotency token and names need not be unique: calling twice makes two [M]."""
     cluster = call.cluster("ResourceNotFound")
     group = _json(call, "AutoScalingGroupPara")
-    launch = _json(call, "LaunchConfigurePara")
+    _json(call, "LaunchConfigurePara")
     minimum, maximum = int(group.get("MinSize", 0)), int(group.get("MaxSize", 0))
     desired = int(group.get("DesiredCapacity", minimum))
     _check_sizes(minimum, maximum, desired, "InvalidParameter.Param")
@@ -53,7 +53,7 @@ def create_cluster_node_pool(call: Call) -> Json:
         call.cloud.clock.now(),
         autoscaling=call.params["EnableAutoscale"],
         state="creating",
-        options={key: call.params[key] for key in _REPEATED if key in call.params} | {"LaunchConfigurePara": launch},
+        options={key: call.params[key] for key in _REPEATED if key in call.params},
     )
     _update(pool, call.params)
     cluster.pools[pool.id] = pool

@@ -10,17 +10,19 @@ import importlib.util
 import json
 from functools import cache
 from pathlib import Path
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from tke_provider.emulator.errors import CloudError, missing, unknown
-from tke_provider.emulator.models import Json
 
-# Two services go by another name in the signature than in tccli.
+if TYPE_CHECKING:
+    from tke_provider.emulator.models import Json
+
+# A service that goes by another name in the signature than in tccli.
 _FOLDERS = {"as": "autoscaling"}
 _SCALARS: dict[str, tuple[type, ...]] = {"string": (str,), "int": (int,), "float": (int, float), "bool": (bool,)}
 
 
-class MetadataMissing(RuntimeError):
+class MetadataMissingError(RuntimeError):
     """``tccli`` is not installed."""
 
 
@@ -28,11 +30,11 @@ class MetadataMissing(RuntimeError):
 def services_folder() -> Path:
     """Where the installed ``tccli`` keeps the API metadata.
 
-    :raises MetadataMissing: It is not installed.
+    :raises MetadataMissingError: It is not installed.
     """
     spec = importlib.util.find_spec("tccli")
     if spec is None or spec.origin is None:
-        raise MetadataMissing("tccli is not installed; run: pip install 'airflow-provider-tke[emulator]'")
+        raise MetadataMissingError("tccli is not installed; run: pip install 'airflow-provider-tke[emulator]'")
     return Path(spec.origin).parent / "services"
 
 
@@ -64,17 +66,17 @@ def check_action(service: str, version: str, action: str) -> None:
         raise CloudError("FailedOperation.DeprecatedAPI", f"{action} has been retired and is no longer available.")
 
 
-def check_parameters(service: str, version: str, action: str, params: Any) -> Json:
+def check_parameters(service: str, version: str, action: str, params: Json) -> Json:
     """The parameters as they may be relied upon: what is null is absent.
 
     :raises CloudError: One is unknown, missing or of the wrong type.
     """
     described = metadata(service, version)
     name = described["actions"][action]["input"]
-    return cast("Json", _object(described["objects"], name, params, path=""))
+    return _object(described["objects"], name, params, path="")
 
 
-def _object(objects: Json, name: str, value: Any, path: str) -> Json:
+def _object(objects: Json, name: str, value: object, path: str) -> Json:
     if not isinstance(value, dict):
         raise _wrong_type(path or "the request body")
     members = {member["name"]: member for member in objects[name]["members"]}
@@ -99,12 +101,18 @@ def _value(objects: Json, member: Json, value: Any, path: str) -> Any:
         return [_value(objects, element, item, f"{path}.{index}") for index, item in enumerate(value)]
     if kind == "object":
         return _object(objects, of, value, path)
-    # bool is an int to Python, not to JSON.
-    if not isinstance(value, _SCALARS[kind]) or (isinstance(value, bool) and kind != "bool"):
-        raise _wrong_type(path)
-    if of == "uint64" and value < 0:
+    if not _fits(kind, of, value):
         raise _wrong_type(path)
     return value
+
+
+def _fits(kind: str, of: str, value: object) -> bool:
+    if isinstance(value, bool):
+        # bool is an int to Python, not to JSON.
+        return kind == "bool"
+    if of == "uint64" and isinstance(value, int):
+        return value >= 0
+    return isinstance(value, _SCALARS[kind])
 
 
 def _element_type(objects: Json, of: str) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import functools
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from airflow.providers.common.compat.sdk import AirflowNotFoundException, BaseHook, mask_secret
 
@@ -45,9 +45,8 @@ class TkeConnection:
         """Read and check a connection.
 
         :raises InputError: when an extra is unknown, or contradicts another one.
-        :raises CredentialError: when the credential source needs a key and there is none.
         """
-        extras = {name: value for name, value in connection.extra_dejson.items() if value not in {None, ""}}
+        extras = {name: value for name, value in connection.extra_dejson.items() if value not in (None, "")}
         names = {field.name for field in dataclasses.fields(cls)} - {"conn_id", "secret_id", "secret_key"}
         if unknown := sorted(extras.keys() - names):
             raise InputError(
@@ -61,7 +60,7 @@ class TkeConnection:
             secret_id=(connection.login or "").strip(),
             secret_key=(connection.password or "").strip(),
             use_external_endpoint=external,
-            **texts,  # type: ignore[arg-type]  # only names of text fields are left
+            **texts,  # only text fields are left
         )
         read.check()
         return read
@@ -78,8 +77,13 @@ class TkeConnection:
                 f"role_arn is set while credential_source is {self.credential_source}",
                 "choose the credential source role, or empty role_arn",
             )
-        has_key = bool(self.secret_id and self.secret_key)
-        if self.credential_source in {"static", "role"} and not has_key and not self.kubeconfig_secret:
+
+    def check_key(self) -> None:
+        """Refuse to call the cloud without a key. Working in a cluster by ``kubeconfig_secret`` needs none.
+
+        :raises CredentialError: when the credential source needs SecretId and SecretKey, and one is missing.
+        """
+        if self.credential_source in {"static", "role"} and not (self.secret_id and self.secret_key):
             raise CredentialError(
                 f"Connection {self.conn_id} lacks SecretId or SecretKey",
                 way_out="fill in both, or choose the credential source cvm or pod_identity",
@@ -127,10 +131,12 @@ class TencentCloudHook(BaseHook):
         """Return a client; use it as ``async with await hook.client() as client:``.
 
         :raises InputError: when neither hook nor connection names a region.
+        :raises CredentialError: when the credential source needs a key and there is none.
         """
         from tke_provider.clients.tencent_cloud import TencentCloudClient
 
         connection = await self.connection()
+        connection.check_key()
         region = self.region or connection.region
         if not region:
             raise InputError(
@@ -138,10 +144,6 @@ class TencentCloudHook(BaseHook):
                 way_out="fill in its region, or pass region to the task",
             )
         return TencentCloudClient(_credentials(connection), region, endpoint=connection.api_endpoint)
-
-    def get_conn(self) -> Any:
-        """Refuse: everything here is asynchronous, see :meth:`client`."""
-        raise NotImplementedError("Use `async with await hook.client() as client:`")
 
 
 @functools.lru_cache(maxsize=64)

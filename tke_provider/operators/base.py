@@ -14,7 +14,7 @@ from tke_provider.domain.verdicts import Verdict, VerdictEvent
 from tke_provider.exceptions import TkeError
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine
+    from collections.abc import Collection, Coroutine
 
     from airflow.providers.common.compat.sdk import Context
 
@@ -29,7 +29,8 @@ class TkeBaseOperator(BaseOperator, abc.ABC):
     :param tke_conn_id: connection to Tencent Cloud. An error on which no retry helps ends the task at once.
     """
 
-    template_fields = ("tke_conn_id",)
+    template_fields: Collection[str] = ("tke_conn_id",)
+    _running: tuple[asyncio.AbstractEventLoop, asyncio.Task[Any]] | None = None
 
     def __init__(self, *, tke_conn_id: str = "tke_default", **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -46,11 +47,26 @@ class TkeBaseOperator(BaseOperator, abc.ABC):
     def run_coroutine(self, coroutine: Coroutine[Any, Any, T]) -> T:
         """Run it; an error on which no retry helps becomes the one that Airflow does not retry."""
         try:
-            return asyncio.run(coroutine)
+            return asyncio.run(self._killable(coroutine))
         except TkeError as error:
             if error.retryable:
                 raise
             raise AirflowFailException(str(error)) from error
+
+    def on_kill(self) -> None:
+        """Cancel what runs: its ``finally`` blocks put away what it had taken up."""
+        if self._running:
+            loop, task = self._running
+            loop.call_soon_threadsafe(task.cancel)
+
+    async def _killable(self, coroutine: Coroutine[Any, Any, T]) -> T:
+        task = asyncio.current_task()
+        assert task is not None  # noqa: S101  # always so in a coroutine that runs
+        self._running = (asyncio.get_running_loop(), task)
+        try:
+            return await coroutine
+        finally:
+            self._running = None
 
 
 class TkeWaitingOperator(TkeBaseOperator, abc.ABC):

@@ -35,7 +35,7 @@ class TkeBaseTrigger(BaseTrigger, abc.ABC):
     """The subclass's own constructor arguments, each kept as an attribute of the same name."""
 
     def __init__(self, *, tke_conn_id: str, deadline: float, poll_interval: float = 5.0) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]  # Airflow leaves it unannotated
         self.tke_conn_id = tke_conn_id
         self.deadline = deadline
         self.poll_interval = poll_interval

@@ -1,0 +1,255 @@
+from __future__ import annotations
+
+import base64
+import datetime as dt
+import json
+import socket
+import subprocess
+import threading
+import time
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from urllib.parse import parse_qs, urlsplit
+
+import httpx
+import jwt
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import rsa
+
+from tke_provider.clients.registry import ImageRegistry
+from tke_provider.clients.tcr import RegistryLogin
+from tke_provider.domain.images import CREATED, Build, Image
+from tke_provider.exceptions import (
+    ConflictError,
+    CredentialError,
+    ForbiddenError,
+    InputError,
+    NotFoundError,
+    UnavailableError,
+)
+
+TAG = Build("registry/any").tag
+
+
+@pytest.fixture
+def other(registry) -> RegistryLogin:
+    """The same registry under another name: another registry to whoever copies an image there."""
+    login = registry.login()
+    return RegistryLogin(f"localhost:{registry.host.partition(':')[2]}", login.username, login.password, login.expires)
+
+
+async def digest_of(login: RegistryLogin, path: str, tag: str) -> str | None:
+    async with ImageRegistry(login.host, login) as speaker:
+        return await speaker.digest(path, tag)
+
+
+@pytest.mark.stack
+async def test_a_tag_stands_for_a_digest_and_a_missing_one_for_none(registry, image):
+    assert await digest_of(registry.login(), image.path, TAG) == image.digest
+    assert await digest_of(registry.login(), image.path, "nothing") is None
+    assert await digest_of(registry.login(), "tests/no-such-repository", TAG) is None
+
+
+@pytest.mark.stack
+async def test_an_image_tells_its_labels(registry, image):
+    async with ImageRegistry(registry.host, registry.login()) as speaker:
+        labels = await speaker.labels(image.path, image.digest)
+    assert dt.datetime.fromisoformat(labels[CREATED]) <= dt.datetime.now(dt.timezone.utc)
+
+
+@pytest.mark.stack
+async def test_a_wrong_or_missing_login_is_told_apart_from_a_missing_image(registry, image):
+    with pytest.raises(CredentialError, match="refuses the login") as caught:
+        await digest_of(registry.login("wrong-password"), image.path, TAG)
+    assert "wrong-password" not in str(caught.value)
+    async with ImageRegistry(registry.host) as nobody:
+        with pytest.raises(CredentialError, match=f"wants a login for {image.path}"):
+            await nobody.digest(image.path, TAG)
+
+
+@pytest.mark.stack
+async def test_a_promoted_image_keeps_its_digest_and_a_repetition_changes_nothing(registry, image):
+    async with ImageRegistry(registry.host, registry.login()) as speaker:
+        for _ in range(2):
+            await speaker.promote(image, speaker, f"{image.path}/production", "1.0")
+        assert await speaker.digest(f"{image.path}/production", "1.0") == image.digest
+        assert await speaker.labels(f"{image.path}/production", image.digest)
+
+
+@pytest.mark.stack
+async def test_an_image_is_promoted_to_another_registry_content_and_all(registry, image, other):
+    async with (
+        ImageRegistry(registry.host, registry.login()) as source,
+        ImageRegistry(other.host, other) as target,
+    ):
+        await source.promote(image, target, f"{image.path}/production", "1.0")
+    assert await digest_of(other, f"{image.path}/production", "1.0") == image.digest
+
+
+@pytest.mark.stack
+async def test_a_list_of_images_is_promoted_with_all_of_them(registry, image):
+    async with ImageRegistry(registry.host, registry.login()) as speaker:
+        raw, manifest = await speaker._manifest(image.path, image.digest)
+        entry = {"mediaType": manifest["mediaType"], "digest": image.digest, "size": len(raw)}
+        kind = "application/vnd.oci.image.index.v1+json"
+        index = json.dumps({"schemaVersion": 2, "mediaType": kind, "manifests": [entry]}).encode()
+        await speaker._ask("PUT", image.path, "manifests/list", headers={"Content-Type": kind}, content=index)
+        both = Image(image.repository, str(await speaker.digest(image.path, "list")))
+        await speaker.promote(both, speaker, f"{image.path}/production", "1.0")
+        assert await speaker.digest(f"{image.path}/production", "1.0") == both.digest
+        assert await speaker.labels(f"{image.path}/production", both.digest)
+
+
+@pytest.mark.stack
+async def test_a_tag_is_never_moved_to_another_image(registry, image, engine, build, context):
+    newer = Image(image.repository, await engine.build(context("COPY content /new"), build, lambda _: None))
+    async with ImageRegistry(registry.host, registry.login()) as speaker:
+        await speaker.promote(image, speaker, f"{image.path}/production", "1.0")
+        with pytest.raises(ConflictError, match=f"stands for {image.digest} and would have to move to {newer.digest}"):
+            await speaker.promote(newer, speaker, f"{image.path}/production", "1.0")
+        assert await speaker.digest(f"{image.path}/production", "1.0") == image.digest
+
+
+@pytest.mark.stack
+async def test_an_image_that_has_gone_is_named_and_nothing_is_tagged(registry, image):
+    gone = Image(image.repository, "sha256:" + "0" * 64)
+    async with ImageRegistry(registry.host, registry.login()) as speaker:
+        with pytest.raises(NotFoundError, match=f"does not have {image.path}/manifests/{gone.digest}"):
+            await speaker.promote(gone, speaker, f"{image.path}/production", "1.0")
+        assert await speaker.digest(f"{image.path}/production", "1.0") is None
+
+
+async def test_a_registry_that_does_not_answer_is_worth_a_retry():
+    async with ImageRegistry("127.0.0.1:1") as nowhere:
+        with pytest.raises(UnavailableError, match=r"Registry 127\.0\.0\.1:1 does not answer") as caught:
+            await nowhere.digest("tests/web", "1")
+    assert caught.value.retryable
+
+
+@pytest.mark.parametrize(
+    ("host", "url"),
+    [("127.0.0.1:5050", "http://127.0.0.1:5050"), ("demo.tencentcloudcr.com", "https://demo.tencentcloudcr.com")],
+)
+def test_only_a_registry_on_this_machine_is_spoken_to_unencrypted(host, url):
+    assert ImageRegistry(host)._url == url
+
+
+# --- tokens, as TCR issues them: the registry names a token service, and the login goes there alone ---------------
+
+
+@pytest.fixture(scope="module")
+def signer():
+    """The key that the token service signs with, and the certificate that the registry trusts."""
+    key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "tokens")])
+    now = dt.datetime.now(dt.timezone.utc)
+    builder = x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
+    certificate = builder.not_valid_before(now - dt.timedelta(hours=1)).not_valid_after(now + dt.timedelta(hours=1))
+    return key, certificate.sign(key, hashes.SHA256())
+
+
+class _Tokens(BaseHTTPRequestHandler):
+    """A token service that knows one user, who may use the namespace ``tests``."""
+
+    signer: tuple
+    asked: list
+
+    def do_GET(self) -> None:
+        scopes = parse_qs(urlsplit(self.path).query).get("scope", [])
+        self.asked.append((self.headers.get("Authorization"), scopes))
+        if self.headers.get("Authorization") != "Basic " + base64.b64encode(b"user:secret").decode():
+            self.send_error(401)
+            return
+        parts = [scope.split(":") for scope in scopes]
+        access = [
+            {"type": kind, "name": name, "actions": actions.split(",")}
+            for kind, name, actions in parts
+            if name.startswith("tests/")
+        ]
+        key, certificate = self.signer
+        now = int(time.time())
+        claims = {"iss": "tokens", "aud": "registry", "iat": now, "nbf": now - 10, "exp": now + 60, "access": access}
+        chain = base64.b64encode(certificate.public_bytes(serialization.Encoding.DER)).decode()
+        body = json.dumps({"token": jwt.encode(claims, key, "RS256", headers={"x5c": [chain]})}).encode()
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
+
+
+@pytest.fixture
+def tokens(signer):
+    """The token service: its URL, and what it was asked."""
+    handler = type("Tokens", (_Tokens,), {"signer": signer, "asked": []})
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}/token", handler.asked
+        server.shutdown()
+        thread.join()
+
+
+@pytest.fixture
+def token_registry(stack, tokens, signer, tmp_path):
+    """A real registry that takes the tokens of that service only: its host."""
+    bundle = tmp_path / "tokens.pem"
+    bundle.write_bytes(signer[1].public_bytes(serialization.Encoding.PEM))
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    token = {"realm": tokens[0], "service": "registry", "issuer": "tokens", "rootcertbundle": str(bundle)}
+    config = tmp_path / "registry.json"  # JSON is YAML
+    config.write_text(
+        json.dumps(
+            {
+                "version": "0.1",
+                "storage": {"filesystem": {"rootdirectory": str(tmp_path / "data")}},
+                "http": {"addr": f"127.0.0.1:{port}"},
+                "auth": {"token": token},
+            }
+        )
+    )
+    with (tmp_path / "registry.log").open("wb") as log:
+        process = subprocess.Popen(["docker-registry", "serve", str(config)], stdout=log, stderr=log)
+        transport = httpx.HTTPTransport(retries=8)  # waits until the port is open
+        with httpx.Client(transport=transport) as client:
+            client.get(f"http://127.0.0.1:{port}/v2/")
+        yield f"127.0.0.1:{port}"
+        process.terminate()
+        process.wait()
+
+
+@pytest.mark.stack
+async def test_a_registry_with_a_token_service_is_pushed_to_with_its_tokens(registry, image, token_registry, tokens):
+    login = RegistryLogin(token_registry, "user", "secret", float("inf"))
+    async with (
+        ImageRegistry(registry.host, registry.login()) as source,
+        ImageRegistry(token_registry, login) as target,
+    ):
+        await source.promote(image, target, "tests/web", "1.0")
+        promoted = Image(f"{token_registry}/tests/web", image.digest)
+        await target.promote(promoted, target, "tests/production", "1.0")
+        assert await target.digest("tests/production", "1.0") == image.digest
+    scopes = [scopes for _, scopes in tokens[1]]
+    assert ["repository:tests/production:pull,push", "repository:tests/web:pull"] in scopes
+
+
+@pytest.mark.stack
+async def test_the_token_services_no_is_a_matter_of_credentials_and_the_registrys_of_permissions(token_registry):
+    wrong = RegistryLogin(token_registry, "user", "wrong", float("inf"))
+    with pytest.raises(CredentialError, match="refuses the login"):
+        await digest_of(wrong, "tests/web", "1.0")
+    right = RegistryLogin(token_registry, "user", "secret", float("inf"))
+    with pytest.raises(ForbiddenError, match="does not let this login use others/web"):
+        await digest_of(right, "others/web", "1.0")
+
+
+async def test_a_login_is_not_sent_to_a_token_service_without_encryption():
+    login = RegistryLogin("demo.tencentcloudcr.com", "user", "secret", float("inf"))
+    async with ImageRegistry(login.host, login) as speaker:
+        with pytest.raises(InputError, match=r"wants its login sent to 'http://tokens\.example/token', unencrypted"):
+            await speaker._token({"realm": "http://tokens.example/token"}, [])

@@ -1,0 +1,107 @@
+from __future__ import annotations
+
+import pytest
+
+from tke_provider.domain.clusters import NodePool, PoolKind, PoolNode, ScalingActivity, TkeCluster
+
+# Shortened to what is read; shapes and values as the cloud's API reference publishes them.
+REGULAR = {
+    "NodePoolId": "np-rbl9quwv",
+    "Name": "cputest",
+    "Type": "Regular",
+    "LifeState": "normal",
+    "Native": None,
+    "Super": None,
+    "External": None,
+    "Regular": {
+        "AutoscalingGroupId": "asg-mv6aoc57",
+        "AutoscalingGroupStatus": "disabled",
+        "DesiredNodesNum": 4,
+        "MaxNodesNum": 9,
+        "MinNodesNum": 1,
+        "NodeCountSummary": {
+            "AutoscalingAdded": {"Initializing": 1, "Joining": 0, "Normal": 2, "Total": 3},
+            "ManuallyAdded": {"Initializing": 0, "Joining": 0, "Normal": 1, "Total": 1},
+        },
+    },
+}
+NATIVE = {
+    "NodePoolId": "np-native",
+    "Name": "native",
+    "Type": "Native",
+    "LifeState": "Running",
+    "Regular": None,
+    "Native": {
+        "Scaling": {"MinReplicas": 1, "MaxReplicas": 10, "CreatePolicy": "ZoneEquality"},
+        "EnableAutoscaling": True,
+        "Replicas": 3,
+        "ReadyReplicas": 2,
+    },
+}
+EXTERNAL = {
+    "NodePoolId": "np-llfflb19",
+    "Name": "cpu",
+    "Type": "External",
+    "LifeState": "Running",
+    "External": {"NodesNum": 4},
+}
+SUPER = {"NodePoolId": "np-super", "Name": "super", "Type": "Super", "LifeState": "normal", "Super": {"SubnetIds": []}}
+
+
+def test_a_regular_pool_counts_nodes_of_either_origin():
+    assert NodePool.parse(REGULAR) == NodePool(
+        "np-rbl9quwv", "cputest", PoolKind.REGULAR, "normal", 1, 9, 4, 3, False, "asg-mv6aoc57"
+    )
+
+
+def test_a_native_pool_is_described_by_its_replicas():
+    assert NodePool.parse(NATIVE) == NodePool(
+        "np-native", "native", PoolKind.NATIVE, "Running", 1, 10, desired=3, ready=2, autoscaling=True
+    )
+
+
+def test_an_external_pool_has_the_nodes_that_registered():
+    pool = NodePool.parse(EXTERNAL)
+    assert (pool.kind, pool.desired, pool.ready) == (PoolKind.EXTERNAL, 4, 4)
+
+
+def test_a_super_pool_has_no_size():
+    pool = NodePool.parse(SUPER)
+    assert (pool.kind, pool.minimum, pool.maximum, pool.desired, pool.ready) == (PoolKind.SUPER, 0, 0, 0, 0)
+
+
+@pytest.mark.parametrize(
+    ("word", "settled"),
+    [("normal", True), ("Running", True), ("running", True), ("updating", False), ("Creating", False), ("", False)],
+)
+def test_each_kind_has_its_own_word_for_settled(word, settled):
+    assert NodePool.parse({**NATIVE, "LifeState": word}).settled is settled
+
+
+@pytest.mark.parametrize(
+    ("word", "autoscaling"), [("enabled", True), ("enabling", True), ("disabled", False), (None, False)]
+)
+def test_a_regular_pool_is_autoscaled_when_its_group_is_enabled(word, autoscaling):
+    answer = {**REGULAR, "Regular": {**REGULAR["Regular"], "AutoscalingGroupStatus": word}}
+    assert NodePool.parse(answer).autoscaling is autoscaling
+
+
+@pytest.mark.parametrize(
+    ("said", "reason"), [("=", ""), ("=Ready:True", ""), (None, ""), ("=Ready:False", "=Ready:False")]
+)
+def test_a_healthy_node_has_no_reason(said, reason):
+    node = PoolNode.parse({"InstanceId": "ins-1", "InstanceState": "running", "FailedReason": said})
+    assert node.reason == reason
+
+
+def test_what_the_cloud_leaves_empty_is_empty():
+    cluster = TkeCluster.parse({"ClusterId": "cls-1", "ClusterNetworkSettings": None, "ClusterStatus": "Creating"})
+    assert (cluster.name, cluster.vpc_id, cluster.nodes, cluster.running) == ("", "", 0, False)
+
+
+@pytest.mark.parametrize(
+    ("status", "failed"), [("FAILED", True), ("PARTIALLY_SUCCESSFUL", True), ("SUCCESSFUL", False)]
+)
+def test_an_activity_that_half_worked_failed(status, failed):
+    activity = ScalingActivity.parse({"ActivityId": "asa-1", "StatusCode": status, "StatusMessage": "why"})
+    assert (activity.failed, activity.reason) == (failed, "why")

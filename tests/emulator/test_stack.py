@@ -1,0 +1,235 @@
+"""What is behind the emulator is real: Node objects in a cluster with a kwok controller, images in a registry."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import os
+import uuid
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import httpx
+import pytest
+import yaml
+
+from tests.emulator.conftest import CLUSTER, NATIVE, REGISTRY, REGULAR, SUPER, serving
+from tke_provider.emulator.cloud import Settings
+from tke_provider.emulator.nodes import OWNER, POOL
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tests.emulator.conftest import Emulator
+
+pytestmark = pytest.mark.stack
+
+
+@pytest.fixture
+def kubeconfig(stack) -> Path:
+    return Path(os.environ["TKE_TEST_KUBECONFIG"])
+
+
+@pytest.fixture
+def backed(kubeconfig: Path, tmp_path: Path) -> Iterator[Emulator]:
+    """An emulator with pools of its own in front of the real cluster and registry."""
+    settings = Settings(
+        tmp_path / "state.json",
+        temporary=True,
+        kubeconfig=kubeconfig,
+        registry=f"http://{os.environ['TKE_TEST_REGISTRY']}",
+        registry_user=os.environ["TKE_TEST_REGISTRY_USER"],
+        registry_password=Path(os.environ["TKE_TEST_REGISTRY_PASSWORD_FILE"]).read_text().strip(),
+    )
+    with serving(settings) as emulator:
+        yield emulator
+
+
+@pytest.fixture
+def api(kubeconfig: Path) -> Iterator[Any]:
+    from kubernetes import client, config
+
+    with config.new_client_from_config(str(kubeconfig)) as connection:
+        yield client.CoreV1Api(connection)
+
+
+@pytest.fixture
+def registry() -> Iterator[httpx.Client]:
+    user = os.environ["TKE_TEST_REGISTRY_USER"]
+    password = Path(os.environ["TKE_TEST_REGISTRY_PASSWORD_FILE"]).read_text().strip()
+    url = f"http://{os.environ['TKE_TEST_REGISTRY']}"
+    with httpx.Client(base_url=url, auth=(user, password), trust_env=False) as client:
+        yield client
+
+
+def wait_for(api: Any, emulator: Emulator, pool_id: str, number: int) -> list[Any]:
+    """Watch until a pool has this many Ready nodes, no more and no fewer."""
+    from kubernetes import watch
+
+    mine = f"{OWNER}={emulator.cloud.state.owner},{POOL}={pool_id}"
+
+    def nodes() -> list[Any]:
+        return api.list_node(label_selector=mine).items
+
+    def settled() -> bool:
+        found = nodes()
+        return len(found) == number and all(_ready(node) for node in found)
+
+    watcher = watch.Watch()
+    if not settled():
+        for _ in watcher.stream(api.list_node, label_selector=mine, timeout_seconds=60):
+            if settled():
+                watcher.stop()
+    assert settled(), [node.metadata.name for node in nodes()]
+    return nodes()
+
+
+def _ready(node: Any) -> bool:
+    return any(each.type == "Ready" and each.status == "True" for each in node.status.conditions or [])
+
+
+def push(registry: httpx.Client, repository: str, tag: str) -> str:
+    """Push an image of one small layer; its digest."""
+
+    def blob(content: bytes) -> dict[str, Any]:
+        digest = f"sha256:{hashlib.sha256(content).hexdigest()}"
+        where = registry.post(f"/v2/{repository}/blobs/uploads/").headers["location"]
+        url = httpx.URL(where).copy_merge_params({"digest": digest})
+        assert registry.put(url, content=content).status_code == 201
+        return {"mediaType": "application/octet-stream", "digest": digest, "size": len(content)}
+
+    config = blob(json.dumps({"created": "2024-05-01T00:00:00Z", "tag": tag}).encode())
+    kind = "application/vnd.oci.image.manifest.v1+json"
+    manifest = {"schemaVersion": 2, "mediaType": kind, "config": config, "layers": [blob(b"layer")]}
+    answer = registry.put(
+        f"/v2/{repository}/manifests/{tag}", content=json.dumps(manifest), headers={"Content-Type": kind}
+    )
+    assert answer.status_code == 201, answer.text
+    return answer.headers["docker-content-digest"]
+
+
+def test_a_regular_pool_is_real_nodes_that_come_and_go(backed, api):
+    (first,) = wait_for(api, backed, REGULAR, 1)
+    assert first.spec.provider_id == f"qcloud:///100003/{first.metadata.name}"
+    assert ("kwok.x-k8s.io/node", "NoSchedule") in [(taint.key, taint.effect) for taint in first.spec.taints]
+    assert first.status.allocatable["cpu"] == "4"
+    backed.desire(3)
+    wait_for(api, backed, REGULAR, 3)
+    backed.desire(0)
+    wait_for(api, backed, REGULAR, 0)
+
+
+def test_native_and_super_nodes_are_real_too(backed, api):
+    backed.tke2022("ScaleNodePool", ClusterId=CLUSTER, NodePoolId=NATIVE, Replicas=2)
+    assert all(node.metadata.name.startswith(NATIVE) for node in wait_for(api, backed, NATIVE, 2))
+    name = backed.tke("CreateClusterVirtualNode", ClusterId=CLUSTER, NodePoolId=SUPER, SubnetId="subnet-a")["NodeName"]
+    assert [node.metadata.name for node in wait_for(api, backed, SUPER, 1)] == [name]
+
+
+def test_labels_and_taints_of_a_pool_reach_the_nodes_it_has(backed, api):
+    (node,) = wait_for(api, backed, REGULAR, 1)
+    backed.tke(
+        "ModifyClusterNodePool",
+        ClusterId=CLUSTER,
+        NodePoolId=REGULAR,
+        Labels=[{"Name": "team", "Value": "web"}],
+        Taints=[{"Key": "only", "Value": "web", "Effect": "NoSchedule"}],
+    )
+    backed.cloud.nodes.reconcile()
+    node = api.read_node(node.metadata.name)
+    assert node.metadata.labels["team"] == "web"
+    assert "only" in {taint.key for taint in node.spec.taints}
+
+
+def test_a_cordon_by_hand_stays_and_a_node_deleted_by_hand_comes_back(backed, api):
+    (node,) = wait_for(api, backed, REGULAR, 1)
+    api.patch_node(node.metadata.name, {"spec": {"unschedulable": True}})
+    backed.cloud.nodes.reconcile()
+    assert api.read_node(node.metadata.name).spec.unschedulable is True
+    api.delete_node(node.metadata.name)
+    backed.cloud.nodes.reconcile()
+    wait_for(api, backed, REGULAR, 1)
+
+
+def test_a_machine_on_its_way_out_is_cordoned_before_it_is_gone(backed, api):
+    (node,) = wait_for(api, backed, REGULAR, 1)
+    backed.admin("POST", "clock", node={"mode": "told"})
+    backed.desire(0)
+    backed.cloud.nodes.reconcile()
+    assert api.read_node(node.metadata.name).spec.unschedulable is True
+    backed.admin("POST", "tell", what="node")
+    wait_for(api, backed, REGULAR, 0)
+
+
+def test_nodes_that_are_not_the_emulators_are_left_alone(backed, api):
+    name = f"stranger-{uuid.uuid4().hex[:8]}"
+    api.create_node({"metadata": {"name": name, "labels": {"type": "kwok"}}})
+    try:
+        backed.cloud.nodes.reconcile()
+        assert api.read_node(name).metadata.name == name
+    finally:
+        api.delete_node(name)
+
+
+def test_the_kubeconfig_given_out_reaches_the_real_cluster(backed, api, tmp_path):
+    from kubernetes import client, config
+
+    given = tmp_path / "kubeconfig"
+    given.write_text(backed.tke("DescribeClusterKubeconfig", ClusterId=CLUSTER)["Kubeconfig"])
+    assert not {"certificate-authority", "client-key"} & set(str(yaml.safe_load(given.read_text())).split("'"))
+    with config.new_client_from_config(str(given)) as connection:
+        there = client.CoreV1Api(connection)
+        found = there.read_namespace("kube-system")
+    assert found.metadata.uid == api.read_namespace("kube-system").metadata.uid
+    server = yaml.safe_load(given.read_text())["clusters"][0]["cluster"]["server"]
+    assert backed.tke("DescribeClusterEndpoints", ClusterId=CLUSTER)["ClusterExternalEndpoint"] == server
+
+
+def test_images_are_those_of_the_real_registry(backed, registry, refused):
+    name = f"emulator-{uuid.uuid4().hex[:8]}"
+    digests = {tag: push(registry, f"test/{name}", tag) for tag in ("v1", "v10", "v2")}
+    where = {"RegistryId": REGISTRY, "NamespaceName": "test", "RepositoryName": name}
+    assert backed.tcr("DescribeInstances")["Registries"][0]["PublicDomain"] == os.environ["TKE_TEST_REGISTRY"]
+    assert f"test/{name}" in [each["Name"] for each in backed.tcr("DescribeRepositories", **where)["RepositoryList"]]
+
+    images = backed.tcr("DescribeImages", **where)["ImageInfoList"]
+    assert {image["ImageVersion"]: image["Digest"] for image in images} == digests
+    assert images[0]["Kind"] == "Artifact::application/vnd.oci.image.manifest.v1+json"
+    assert images[0]["UpdateTime"] == "2024-05-01T00:00:00Z"
+
+    vague = backed.tcr("DescribeImages", **where, ImageVersion="v1")["ImageInfoList"]
+    exact = backed.tcr("DescribeImages", **where, ImageVersion="v1", ExactMatch=True)["ImageInfoList"]
+    second = backed.tcr("DescribeImages", **where, Offset=2, Limit=2)["ImageInfoList"]
+    assert ([len(found) for found in (vague, exact, second)]) == [2, 1, 1]
+
+    backed.tcr("DeleteImage", **where, ImageVersion="v1")
+    left = backed.tcr("DescribeImages", **where)["ImageInfoList"]
+    assert {image["ImageVersion"] for image in left} == {"v10", "v2"}
+    with refused("ResourceNotFound.TcrResourceNotFound"):
+        backed.tcr("DeleteImage", **where, ImageVersion="v1")
+    for version in ("v10", "v2"):
+        backed.tcr("DeleteImage", **where, ImageVersion=version)
+
+
+def test_a_token_logs_in_to_the_real_registry(backed):
+    token = backed.tcr("CreateInstanceToken", RegistryId=REGISTRY)
+    login = base64.b64encode(f"{token['Username']}:{token['Token']}".encode()).decode()
+    url = f"http://{os.environ['TKE_TEST_REGISTRY']}/v2/"
+    with httpx.Client(trust_env=False) as client:
+        assert client.get(url).status_code == 401
+        assert client.get(url, headers={"Authorization": f"Basic {login}"}).status_code == 200
+
+
+def test_a_temporary_emulator_takes_its_nodes_with_it_and_another_keeps_its_own(api, kubeconfig, tmp_path):
+    def nodes(emulator: Emulator) -> int:
+        return len(api.list_node(label_selector=f"{OWNER}={emulator.cloud.state.owner}").items)
+
+    with serving(Settings(tmp_path / "a.json", kubeconfig=kubeconfig, temporary=True)) as staying:
+        with serving(Settings(tmp_path / "b.json", kubeconfig=kubeconfig, temporary=True)) as leaving:
+            for emulator in (staying, leaving):
+                emulator.cloud.nodes.reconcile()
+            assert (nodes(staying), nodes(leaving)) == (2, 2)
+        staying.cloud.nodes.reconcile()
+        assert (nodes(staying), nodes(leaving)) == (2, 0)
+    assert nodes(staying) == 0

@@ -1,0 +1,137 @@
+"""The stack's Kubernetes, for the tests that change something in it: a namespace and two simulated nodes for each.
+
+One node is run by kwok, where every pod becomes ready. The other one has no kubelet, so that a test can say what a
+kubelet would: that an image is not found, that a container crashed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import json
+import os
+import time
+import uuid
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import pytest_asyncio
+
+from tke_provider.clients.kubernetes import Cluster
+from tke_provider.domain.manifests import ObjectRef
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+_DIGEST = "demo.example/shop/web@sha256:"
+
+
+@dataclasses.dataclass(frozen=True)
+class Place:
+    """A namespace of the live cluster, and the nodes for its pods."""
+
+    cluster: Cluster
+    namespace: str
+
+    def ref(self, kind: str, name: str = "web", api_version: str = "apps/v1") -> ObjectRef:
+        """Name an object of the namespace."""
+        return ObjectRef(api_version, kind, self.namespace, name)
+
+    def workload(self, kind: str = "Deployment", name: str = "web", *, kubelet: bool = True, **spec: Any) -> dict:
+        """A workload whose pods become ready, or, without kubelet, stay as the test says they are."""
+        labels = {"app": name}
+        node = self.namespace if kubelet else f"{self.namespace}-idle"
+        pod = {
+            "nodeSelector": {"test": node},
+            "tolerations": [{"operator": "Exists"}],
+            "terminationGracePeriodSeconds": 0,
+            "containers": [{"name": "web", "image": "web"}],
+        }
+        template = {"metadata": {"labels": labels}, "spec": pod}
+        whole = {"selector": {"matchLabels": labels}, "template": template, **spec}
+        return {"apiVersion": "apps/v1", "kind": kind, "metadata": {"name": name}, "spec": whole}
+
+    async def pods(self, **labels: str) -> list[dict]:
+        """The pods that are not on their way out."""
+        selector = ",".join(f"{key}={value}" for key, value in labels.items())
+        listed = await self.cluster.list("v1", "Pod", self.namespace, label_selector=selector)
+        return [each for each in listed if "deletionTimestamp" not in each["metadata"]]
+
+    async def pod(self, image: str) -> dict:
+        """Wait for a pod with this image that has a node, and return it."""
+
+        async def there() -> dict | None:
+            for each in await self.pods():
+                if each["spec"]["containers"][0]["image"] == image and each["spec"].get("nodeName"):
+                    return each
+            return None
+
+        return await until(there)
+
+    async def say(self, pod: dict, **container: Any) -> None:
+        """Say what a kubelet says of a pod's container."""
+        status = {"name": "web", "image": "web", "imageID": "", "ready": False, "restartCount": 0, **container}
+        request = await self.cluster._on(ObjectRef.of(pod), "patch", subresource="status")
+        body = {"status": {"phase": "Pending", "containerStatuses": [status]}}
+        await self.cluster._json(request._replace(body=body, content="application/merge-patch+json"))
+
+
+def image(digit: str = "a", commit: str = "") -> dict:
+    """An image as a build task returns it."""
+    return {"repository": "demo.example/shop/web", "digest": f"sha256:{digit * 64}", "commit": commit or digit * 40}
+
+
+def named(digit: str) -> str:
+    """The same image as a container has it."""
+    return f"{_DIGEST}{digit * 64}"
+
+
+async def until(look: Callable[[], Awaitable[Any]], seconds: float = 60.0) -> Any:
+    """Look until there is something, and return it."""
+    deadline = time.monotonic() + seconds
+    while not (found := await look()):
+        assert time.monotonic() < deadline, "it did not happen in time"
+        await asyncio.sleep(0.1)
+    return found
+
+
+@pytest.fixture
+def kubeconfig() -> str:
+    """The administrator's kubeconfig of the live cluster."""
+    return Path(os.environ["TKE_TEST_KUBECONFIG"]).read_text(encoding="utf-8")
+
+
+@pytest.fixture
+def connected(kubeconfig: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An Airflow connection tke_default to the live cluster."""
+    connection = {"conn_type": "tke", "extra": {"kubeconfig_secret": kubeconfig}}
+    monkeypatch.setenv("AIRFLOW_CONN_TKE_DEFAULT", json.dumps(connection))
+
+
+@pytest_asyncio.fixture
+async def place(kubeconfig: str):
+    """A namespace of its own with two nodes, deleted afterwards."""
+    name = f"test-{uuid.uuid4().hex[:8]}"
+    async with Cluster(kubeconfig, name="live") as cluster:
+        made = [ObjectRef("v1", "Namespace", "", name)]
+        await cluster.create({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}})
+        for node, annotations in ((name, {"kwok.x-k8s.io/node": "fake"}), (f"{name}-idle", {})):
+            made.append(ObjectRef("v1", "Node", "", node))
+            await cluster.create(_node(node, annotations))
+        try:
+            yield Place(cluster, name)
+        finally:
+            for ref in made:
+                await cluster.delete(ref)
+
+
+def _node(name: str, annotations: dict[str, str]) -> dict:
+    room = {"cpu": "8", "memory": "16Gi", "pods": "50"}
+    return {
+        "apiVersion": "v1",
+        "kind": "Node",
+        "metadata": {"name": name, "annotations": annotations, "labels": {"test": name, "type": "kwok"}},
+        "spec": {"taints": [{"key": "kwok.x-k8s.io/node", "value": "fake", "effect": "NoSchedule"}]},
+        "status": {"allocatable": room, "capacity": room},
+    }

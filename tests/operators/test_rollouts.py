@@ -1,0 +1,347 @@
+import asyncio
+import dataclasses
+from types import SimpleNamespace
+
+import pytest
+from airflow.providers.common.compat.sdk import AirflowFailException, TaskDeferred
+
+from tests.live_cluster import image, named, until
+from tke_provider.clients import leases, releases
+from tke_provider.domain.manifests import annotation, images_of
+from tke_provider.domain.operations import COMMIT, OPERATION, SIZED_BY
+from tke_provider.domain.releases import Stage
+from tke_provider.exceptions import BusyError
+from tke_provider.operators.base import operation_of
+from tke_provider.operators.rollouts import TkeDeployServiceOperator
+
+pytestmark = [pytest.mark.stack, pytest.mark.usefixtures("connected")]
+
+SERVICE = {"apiVersion": "v1", "kind": "Service", "metadata": {"name": "web"}, "spec": {"ports": [{"port": 80}]}}
+CRASHED = {
+    "state": {"waiting": {"reason": "CrashLoopBackOff", "message": "back-off 10s"}},
+    "lastState": {"terminated": {"reason": "Error", "exitCode": 3}},
+    "restartCount": 1,
+}
+
+
+def run_of(run_id: str = "run-1", *, max_tries: int = 0) -> dict:
+    ti = SimpleNamespace(dag_id="shop", run_id=run_id, task_id="deploy", map_index=-1, max_tries=max_tries)
+    return {"ti": ti}
+
+
+def deploy(place, digit: str = "a", *manifests: dict, **more) -> TkeDeployServiceOperator:
+    more = {"timeout": 60, "poll_interval": 0.5, "manifests": list(manifests) or [place.workload()], **more}
+    return TkeDeployServiceOperator(task_id="deploy", images={"web": image(digit)}, namespace=place.namespace, **more)
+
+
+async def released(operator: TkeDeployServiceOperator, context: dict | None = None):
+    return await asyncio.to_thread(operator.execute, context or run_of())
+
+
+async def refused(operator: TkeDeployServiceOperator, context: dict | None = None) -> str:
+    with pytest.raises(AirflowFailException) as caught:
+        await released(operator, context)
+    return str(caught.value)
+
+
+async def record_of(place):
+    return await releases.read(place.cluster, place.namespace, "web")
+
+
+async def template_hashes(place) -> set[str]:
+    return {pod["metadata"]["labels"]["pod-template-hash"] for pod in await place.pods()}
+
+
+async def free(place) -> bool:
+    """Whether somebody else could change the service now."""
+    live = await place.cluster.get(leases.lease_of(place.namespace, "web"))
+    return not live or not live["spec"].get("holderIdentity")
+
+
+# --- it comes up ---------------------------------------------------------------------------------------------------
+
+
+async def test_a_first_release_serves_the_digest_and_says_what_it_did(place):
+    release = await released(deploy(place, "a", place.workload(replicas=2), SERVICE))
+    operation = operation_of(run_of()).id
+    assert release == {
+        "service": "web",
+        "namespace": place.namespace,
+        "cluster": "",
+        "images": {"web/web": named("a")},
+        "commit": "a" * 40,
+        "revision": "web=1",
+        "previous": {},
+        "op": operation,
+    }
+    live = await place.cluster.get(place.ref("Deployment"))
+    assert live["status"]["availableReplicas"] == 2
+    assert (annotation(live, OPERATION), annotation(live, COMMIT)) == (operation, "a" * 40)
+    assert (await record_of(place)).stage is Stage.LIVE
+    assert await free(place)
+
+
+async def test_the_next_release_names_what_served_before(place):
+    await released(deploy(place, "a"))
+    release = await released(deploy(place, "b"), run_of("run-2"))
+    assert (release["images"], release["previous"]) == ({"web/web": named("b")}, {"web/web": named("a")})
+    assert release["revision"] == "web=2"
+
+
+async def test_the_same_again_restarts_no_pod(place):
+    first = await released(deploy(place, "a"))
+    pods = {pod["metadata"]["uid"] for pod in await place.pods()}
+    again = await released(deploy(place, "a"), run_of("run-2"))
+    assert again["revision"] == first["revision"]
+    assert {pod["metadata"]["uid"] for pod in await place.pods()} == pods
+    assert annotation(await place.cluster.get(place.ref("Deployment")), OPERATION) == again["op"]
+
+
+@pytest.mark.parametrize("kind", ["StatefulSet", "DaemonSet"])
+async def test_other_workloads_roll_out_too(place, kind):
+    workload = place.workload(kind)
+    first = await released(deploy(place, "a", workload))
+    second = await released(deploy(place, "b", workload), run_of("run-2"))
+    assert first["revision"] != second["revision"]
+    assert {pod["spec"]["containers"][0]["image"] for pod in await place.pods()} == {named("b")}
+
+
+async def test_a_missing_namespace_is_made_when_asked_for(place):
+    missing = dataclasses.replace(place, namespace=f"{place.namespace}-new")
+    assert "has no namespace" in await refused(deploy(missing))
+    settings = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "web"}}
+    unwaited = dict(place.workload(replicas=0))
+    try:
+        assert (await released(deploy(missing, "a", unwaited, settings, create_namespace=True)))["op"]
+    finally:
+        await place.cluster.delete(missing.ref("Namespace", missing.namespace, "v1"))
+
+
+# --- bad input changes nothing -------------------------------------------------------------------------------------
+
+
+async def test_one_manifest_that_the_cluster_refuses_keeps_all_others_from_being_applied(place):
+    wrong = dict(SERVICE, spec={"ports": [{"port": 99999999}]})
+    said = await refused(deploy(place, "a", place.workload(), wrong))
+    assert "refuses to patch services web" in said
+    assert "spec.ports[0].port: Invalid value" in said
+    assert await place.cluster.get(place.ref("Deployment")) is None
+    assert await record_of(place) is None
+    assert await free(place)
+
+
+async def test_a_field_with_a_typing_error_is_refused_not_dropped(place):
+    said = await refused(deploy(place, "a", place.workload(replica=3)))
+    assert ".spec.replica: field not declared in schema" in said
+
+
+async def test_a_kind_that_the_cluster_does_not_serve_is_refused(place):
+    unknown = {"apiVersion": "example.com/v1", "kind": "Gadget", "metadata": {"name": "web"}}
+    assert "serves no kind Gadget of example.com/v1" in await refused(deploy(place, "a", place.workload(), unknown))
+
+
+async def test_a_manifest_for_another_namespace_is_refused(place):
+    elsewhere = dict(SERVICE, metadata={"name": "web", "namespace": "default"})
+    assert "names another namespace" in await refused(deploy(place, "a", place.workload(), elsewhere))
+
+
+@pytest.mark.parametrize(
+    ("more", "problem"),
+    [
+        ({"manifests": None}, "does not say where its manifests are"),
+        ({"manifests": "a: [", "git_url": None}, "is not YAML"),
+        ({"manifests": None, "git_url": "https://example.com/a.git"}, "does not say where its manifests are"),
+    ],
+)
+async def test_manifests_that_cannot_be_read_are_refused(place, more, problem):
+    assert problem in await refused(deploy(place, "a", **more))
+
+
+# --- it does not come up -------------------------------------------------------------------------------------------
+
+
+async def test_a_crashing_release_is_rolled_back_to_what_served(place):
+    await released(deploy(place, "a"))
+    bad = asyncio.create_task(refused(deploy(place, "b", place.workload(kubelet=False)), run_of("run-2")))
+    await place.say(pod := await place.pod(named("b")), **CRASHED)
+    said = await bad
+    assert said.startswith(
+        f"web in namespace {place.namespace} did not come up and was rolled back: web/web {named('a')} serves again"
+    )
+    assert f"container web of pod {pod['metadata']['name']} crashed 2 times: Error, exit code 3" in said
+    live = await place.cluster.get(place.ref("Deployment"))
+    assert images_of([live]) == {"web/web": named("a")}
+    assert live["spec"]["template"]["spec"]["nodeSelector"] == {"test": place.namespace}
+    assert live["status"]["availableReplicas"] == 1
+    assert (await record_of(place)).stage is Stage.ROLLED_BACK
+    assert await free(place)
+
+
+async def test_a_rollback_takes_back_every_object_that_the_release_touched(place):
+    settings = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "web"}, "data": {"a": "1"}}
+    await released(deploy(place, "a", place.workload(), settings))
+    changed = dict(settings, metadata={"name": "web"}, data={"b": "2"})
+    bad = deploy(place, "b", place.workload(kubelet=False), changed, SERVICE)
+    failing = asyncio.create_task(refused(bad, run_of("run-2")))
+    await place.say(await place.pod(named("b")), **CRASHED)
+    await failing
+    assert (await place.cluster.get(place.ref("ConfigMap", api_version="v1")))["data"] == {"a": "1"}
+    assert await place.cluster.get(place.ref("Service", api_version="v1")) is None
+
+
+async def test_a_failed_first_release_leaves_nothing_behind(place):
+    failing = asyncio.create_task(refused(deploy(place, "a", place.workload(kubelet=False), SERVICE)))
+    await place.say(await place.pod(named("a")), **CRASHED)
+    assert "nothing served before, so what it created was deleted" in await failing
+    assert await place.cluster.get(place.ref("Deployment")) is None
+    assert await place.cluster.get(place.ref("Service", api_version="v1")) is None
+
+
+async def test_a_stateful_set_does_not_wait_for_its_broken_pod_when_rolled_back(place):
+    await released(deploy(place, "a", place.workload("StatefulSet")))
+    bad = deploy(place, "b", place.workload("StatefulSet", kubelet=False))
+    failing = asyncio.create_task(refused(bad, run_of("run-2")))
+    await place.say(await place.pod(named("b")), **CRASHED)
+    assert f"rolled back: web/web {named('a')} serves again" in await failing
+
+
+async def test_a_release_that_is_not_up_in_time_says_what_was_missing(place):
+    workload = place.workload()
+    workload["spec"]["template"]["spec"]["nodeSelector"] = {"test": "nowhere"}
+    said = await refused(deploy(place, "a", workload, timeout=3))
+    assert "not up within 3 seconds" in said
+    assert "has no node: 0/" in said
+
+
+async def test_a_failed_release_may_be_left_to_be_looked_at(place):
+    await released(deploy(place, "a"))
+    bad = deploy(place, "b", place.workload(kubelet=False), on_failure="keep")
+    failing = asyncio.create_task(refused(bad, run_of("run-2")))
+    await place.say(await place.pod(named("b")), **CRASHED)
+    assert "was left as it is" in await failing
+    assert images_of([await place.cluster.get(place.ref("Deployment"))]) == {"web/web": named("b")}
+    assert await free(place)
+
+
+# --- crashes -------------------------------------------------------------------------------------------------------
+
+
+async def begun(place, digit: str, context: dict, **more) -> TkeDeployServiceOperator:
+    """Begin a release whose worker then dies."""
+    operator = deploy(place, digit, place.workload(kubelet=False), **more)
+    await asyncio.to_thread(lambda: asyncio.run(operator.change(context)))
+    return operator
+
+
+async def test_a_retry_keeps_the_way_back_that_its_first_try_wrote_down(place):
+    await released(deploy(place, "a"))
+    await begun(place, "b", run_of("run-2"))
+    failing = asyncio.create_task(refused(deploy(place, "b", place.workload(kubelet=False)), run_of("run-2")))
+    await place.say(await place.pod(named("b")), **CRASHED)
+    assert f"web/web {named('a')} serves again" in await failing
+
+
+async def test_a_new_release_takes_over_the_way_back_of_one_that_died(place):
+    await released(deploy(place, "a"))
+    dead = run_of("run-2")
+    await begun(place, "b", dead)
+    await leases.release(place.cluster, place.namespace, "web", operation_of(dead).id)  # as if it had expired
+    failing = asyncio.create_task(refused(deploy(place, "c", place.workload(kubelet=False)), run_of("run-3")))
+    await place.say(await place.pod(named("c")), **CRASHED)
+    assert f"web/web {named('a')} serves again" in await failing
+
+
+async def test_a_retry_finishes_a_rollback_that_died(place):
+    await released(deploy(place, "a"))
+    context = run_of("run-2")
+    await begun(place, "b", context)
+    record = dataclasses.replace(await record_of(place), stage=Stage.UNDOING, reason="it crashed")
+    await releases.write(place.cluster, place.namespace, "web", record)
+    said = await refused(deploy(place, "b", place.workload(kubelet=False)), context)
+    assert "it crashed" in said
+    assert images_of([await place.cluster.get(place.ref("Deployment"))]) == {"web/web": named("a")}
+
+
+async def test_a_killed_task_puts_back_what_was_there(place):
+    await released(deploy(place, "a"))
+    operator = deploy(place, "b", place.workload(kubelet=False))
+    running = asyncio.create_task(released(operator, run_of("run-2")))
+    await place.pod(named("b"))
+    operator.on_kill()
+    with pytest.raises(asyncio.CancelledError):
+        await running
+    assert images_of([await place.cluster.get(place.ref("Deployment"))]) == {"web/web": named("a")}
+    assert await free(place)
+
+
+# --- others --------------------------------------------------------------------------------------------------------
+
+
+async def test_a_second_release_at_the_same_time_is_told_whom_to_wait_for(place):
+    first = run_of("run-1")
+    await begun(place, "a", first)
+    with pytest.raises(BusyError, match=operation_of(first).id):
+        await released(deploy(place, "b"), run_of("run-2"))
+
+
+async def test_the_work_of_somebody_who_came_in_between_is_left_alone(place):
+    await released(deploy(place, "a"))
+    failing = asyncio.create_task(refused(deploy(place, "b", place.workload(kubelet=False)), run_of("run-2")))
+    await place.pod(named("b"))
+    other = {"metadata": {"annotations": {OPERATION: "somebody"}}, "spec": {"revisionHistoryLimit": 7}}
+    await place.cluster.patch(place.ref("Deployment"), other)
+    assert "was changed meanwhile by somebody" in await failing
+    assert images_of([await place.cluster.get(place.ref("Deployment"))]) == {"web/web": named("b")}
+
+
+async def test_an_autoscaled_workload_keeps_its_size(place):
+    await released(deploy(place, "a", place.workload(replicas=1)))
+    target = {"apiVersion": "apps/v1", "kind": "Deployment", "name": "web"}
+    spec = {"scaleTargetRef": target, "minReplicas": 1, "maxReplicas": 9}
+    metadata = {"name": "web", "namespace": place.namespace}
+    await place.cluster.create(
+        {"apiVersion": "autoscaling/v2", "kind": "HorizontalPodAutoscaler", "metadata": metadata, "spec": spec}
+    )
+    await place.cluster.scale(place.ref("Deployment"), 3)
+    await released(deploy(place, "b", place.workload(replicas=1)), run_of("run-2"))
+    assert (await place.cluster.get(place.ref("Deployment")))["spec"]["replicas"] == 3
+
+
+async def test_a_size_that_a_scaling_task_wrote_is_kept(place):
+    await released(deploy(place, "a", place.workload(replicas=1)))
+    sized = {"metadata": {"annotations": {SIZED_BY: "scaler"}}, "spec": {"replicas": 2}}
+    await place.cluster.patch(place.ref("Deployment"), sized)
+    await released(deploy(place, "b", place.workload(replicas=1)), run_of("run-2"))
+    live = await place.cluster.get(place.ref("Deployment"))
+    assert (live["spec"]["replicas"], annotation(live, SIZED_BY)) == (2, "scaler")
+
+
+async def test_a_size_that_nobody_owns_is_the_manifests(place):
+    await released(deploy(place, "a", place.workload(replicas=1)))
+    await place.cluster.scale(place.ref("Deployment"), 3)
+    await released(deploy(place, "b", place.workload(replicas=1)), run_of("run-2"))
+    assert (await place.cluster.get(place.ref("Deployment")))["spec"]["replicas"] == 1
+
+
+# --- deferral ------------------------------------------------------------------------------------------------------
+
+
+async def test_a_deferred_release_ends_in_the_triggers_event(place):
+    operator = deploy(place, "a", deferrable=True)
+    with pytest.raises(TaskDeferred) as deferred:
+        await released(operator)
+    path, arguments = deferred.value.trigger.serialize()
+    trigger = type(deferred.value.trigger)(**arguments)
+    assert path.endswith(".rollouts.RolloutTrigger")
+    assert not await free(place)
+    events = [event.payload async for event in trigger.run()]
+    release = await asyncio.to_thread(deploy(place, "a", deferrable=True).execute_complete, run_of(), events[0])
+    assert release["images"] == {"web/web": named("a")}
+    assert await free(place)
+
+
+async def test_an_event_that_says_nothing_is_no_pass(place):
+    await begun(place, "a", run_of())
+    with pytest.raises(AirflowFailException, match="which is no verdict"):
+        await asyncio.to_thread(deploy(place, "a").execute_complete, run_of(), None)
+    assert await until(lambda: free(place))

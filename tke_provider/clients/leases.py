@@ -1,0 +1,108 @@
+"""One change of a service at a time: a Kubernetes ``Lease`` per service, held by deploys and scalers alike.
+
+https://kubernetes.io/docs/concepts/architecture/leases/. Its holder is an operation's id, so a retry of the same
+operation finds its own lease, and it is held across deferral: the trigger renews it. A holder that died loses it
+when it expires. Clocks of workers may differ by far less than that.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import datetime as dt
+from typing import TYPE_CHECKING, Any
+
+from tke_provider.domain.manifests import ObjectRef
+from tke_provider.exceptions import BusyError, ConflictError
+
+if TYPE_CHECKING:
+    from tke_provider.clients.kubernetes import Cluster
+
+SECONDS = 180
+"""How long a lease is held without being renewed: longer than a task waits for a free worker, as a rule."""
+RENEW_SECONDS = 30.0
+"""How often whoever waits should renew it."""
+
+_ATTEMPTS = 5
+
+
+def lease_of(namespace: str, service: str) -> ObjectRef:
+    """Return the lease of a service."""
+    return ObjectRef("coordination.k8s.io/v1", "Lease", namespace, f"tke-{service}")
+
+
+async def acquire(cluster: Cluster, namespace: str, service: str, holder: str) -> None:
+    """Take the lease, or renew it where the holder has it already.
+
+    :param holder: the operation's id.
+    :raises BusyError: when another operation holds it; names it, and says until when.
+    """
+    ref = lease_of(namespace, service)
+    for attempt in range(_ATTEMPTS):
+        live = await cluster.get(ref)
+        spec = _spec(holder)
+        if live is not None:
+            _refuse_other(live, service, holder)
+            if _holder(live) == holder:
+                spec["acquireTime"] = live["spec"].get("acquireTime") or spec["acquireTime"]
+        try:
+            if live is None:
+                metadata = {"name": ref.name, "namespace": namespace}
+                await cluster.create(
+                    {"apiVersion": ref.api_version, "kind": ref.kind, "metadata": metadata, "spec": spec}
+                )
+            else:
+                version = live["metadata"]["resourceVersion"]
+                await cluster.patch(ref, {"metadata": {"resourceVersion": version}, "spec": spec})
+        except ConflictError:
+            await asyncio.sleep(0.1 * attempt)  # somebody else was quicker: look who
+        else:
+            return
+    raise BusyError(f"{service} in namespace {namespace} is fought over", way_out="try again in a minute")
+
+
+async def renew(cluster: Cluster, namespace: str, service: str, holder: str) -> None:
+    """Hold the lease for longer; takes it where nobody does.
+
+    :raises BusyError: when it expired and another operation has it by now.
+    """
+    await acquire(cluster, namespace, service, holder)
+
+
+async def release(cluster: Cluster, namespace: str, service: str, holder: str) -> None:
+    """Give the lease back; does nothing where the holder does not have it."""
+    ref = lease_of(namespace, service)
+    live = await cluster.get(ref)
+    if live is None or _holder(live) != holder:
+        return
+    given_back = {"holderIdentity": None, "renewTime": None, "acquireTime": None, "leaseDurationSeconds": None}
+    try:
+        version = live["metadata"]["resourceVersion"]
+        await cluster.patch(ref, {"metadata": {"resourceVersion": version}, "spec": given_back})
+    except ConflictError:
+        await release(cluster, namespace, service, holder)
+
+
+def _spec(holder: str) -> dict[str, Any]:
+    now = _now().strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    return {"holderIdentity": holder, "leaseDurationSeconds": SECONDS, "acquireTime": now, "renewTime": now}
+
+
+def _refuse_other(live: dict[str, Any], service: str, holder: str) -> None:
+    spec, present = live.get("spec") or {}, _holder(live)
+    if present in {"", holder} or not spec.get("renewTime"):
+        return
+    renewed = dt.datetime.fromisoformat(str(spec["renewTime"]).replace("Z", "+00:00"))
+    until = renewed + dt.timedelta(seconds=int(spec.get("leaseDurationSeconds") or 0))
+    if until > _now():
+        raise BusyError(
+            f"{service} in namespace {live['metadata']['namespace']} is being changed by {present}",
+            way_out=f"wait for it to end, or for its lease to expire at {until:%H:%M:%S} UTC",
+        )
+
+
+def _holder(live: dict[str, Any]) -> str:
+    return str((live.get("spec") or {}).get("holderIdentity") or "")
+
+
+def _now() -> dt.datetime:
+    return dt.datetime.now(dt.timezone.utc)

@@ -1,0 +1,183 @@
+"""The machines in the state as Node objects in the real cluster, which a kwok controller makes Ready.
+
+One thread compares and corrects, after every write and every few seconds: whatever was missed (a cluster that was
+down, an object deleted by hand) is mended by the next round. Only Node objects with this state's own label are touched.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from typing import TYPE_CHECKING, Any
+
+from tke_provider.emulator import pools
+
+if TYPE_CHECKING:
+    from tke_provider.emulator.cloud import Cloud
+    from tke_provider.emulator.models import Cluster, Json, Node
+
+log = logging.getLogger(__name__)
+
+OWNER = "emulator.tke-provider/owner"
+POOL = "tke.cloud.tencent.com/nodepool-id"
+KWOK_TAINT = {"key": "kwok.x-k8s.io/node", "value": "fake", "effect": "NoSchedule"}
+_ROUND_SECONDS = 5
+_SIZE = {"cpu": "4", "memory": "8Gi", "pods": "110"}
+
+
+class NodeKeeper:
+    """Keeps the cluster's Node objects equal to the state's machines.
+
+    :param cloud: Whose machines.
+    :param api: A ``kubernetes.client.CoreV1Api``.
+    """
+
+    def __init__(self, cloud: Cloud, api: Any) -> None:
+        self._cloud = cloud
+        self._api = api
+        self._woken = threading.Event()
+        self._stopped = False
+        self._thread = threading.Thread(target=self._run, name="node-keeper", daemon=True)
+
+    @classmethod
+    def connect(cls, cloud: Cloud, kubeconfig: str) -> NodeKeeper:
+        """A keeper for the cluster of a kubeconfig."""
+        from kubernetes import client, config
+
+        return cls(cloud, client.CoreV1Api(config.new_client_from_config(kubeconfig)))
+
+    def start(self) -> None:
+        """Begin to keep."""
+        self._thread.start()
+
+    def stop(self, *, remove: bool = False) -> None:
+        """End, after the round that is under way; ``remove`` takes the Node objects away."""
+        self._stopped = True
+        self._woken.set()
+        self._thread.join()
+        if remove:
+            for name in self._found():
+                self._delete(name)
+        self._api.api_client.close()
+
+    def wake(self) -> None:
+        """Something was written: look now."""
+        self._woken.set()
+
+    def has_pods(self, node: str) -> bool:
+        """Whether pods other than those of a DaemonSet are on a node."""
+        found = self._api.list_pod_for_all_namespaces(field_selector=f"spec.nodeName={node}").items
+        owners = [[each.kind for each in pod.metadata.owner_references or []] for pod in found]
+        return any("DaemonSet" not in kinds for kinds in owners)
+
+    def reconcile(self) -> None:
+        """One round: make what is missing, mend labels and taints, cordon what leaves, delete what is gone."""
+        wanted = self._wanted()
+        found = self._found()
+        for name, body in wanted.items():
+            if name not in found:
+                self._create(body)
+            elif change := _difference(found[name], body):
+                self._api.patch_node(name, change)
+        for name in found.keys() - wanted.keys():
+            self._api.patch_node(name, {"spec": {"unschedulable": True}})
+            self._delete(name)
+
+    def _found(self) -> dict[str, Any]:
+        mine = self._api.list_node(label_selector=f"{OWNER}={self._cloud.state.owner}").items
+        return {node.metadata.name: node for node in mine}
+
+    def _wanted(self) -> dict[str, Json]:
+        with self._cloud.lock:
+            wanted = {}
+            for cluster in self._cloud.state.clusters.values():
+                pools.settle(self._cloud, cluster)
+                for node in cluster.nodes.values():
+                    # A machine that is still joining has no Node object yet.
+                    if node.state != "joining":
+                        wanted[node.id] = _manifest(self._cloud.state.owner, cluster, node)
+            self._cloud.file.save(self._cloud.state)
+            return wanted
+
+    def _create(self, body: Json) -> None:
+        from kubernetes.client import ApiException
+
+        try:
+            self._api.create_node(body)
+        except ApiException as e:
+            # Somebody else's node of that name: leave it alone, and say so.
+            if e.status != 409:  # noqa: PLR2004 - Conflict
+                raise
+            log.warning("node %s exists and is not the emulator's; it is left as it is", body["metadata"]["name"])
+
+    def _delete(self, name: str) -> None:
+        from kubernetes.client import ApiException
+
+        try:
+            self._api.delete_node(name)
+        except ApiException as e:
+            if e.status != 404:  # noqa: PLR2004 - it is gone already
+                raise
+
+    def _run(self) -> None:
+        while not self._stopped:
+            self._woken.clear()
+            try:
+                self.reconcile()
+            except Exception as e:  # noqa: BLE001 - the cluster may be down; the next round tries again
+                log.warning("cannot bring the cluster's nodes up to date, next try in %ss: %s", _ROUND_SECONDS, e)
+            self._woken.wait(_ROUND_SECONDS)
+
+
+def _manifest(owner: str, cluster: Cluster, node: Node) -> Json:
+    labels = {
+        OWNER: owner,
+        "type": "kwok",
+        "kubernetes.io/hostname": node.id,
+        "kubernetes.io/os": "linux",
+        "kubernetes.io/arch": "amd64",
+        "topology.kubernetes.io/region": cluster.region,
+        "topology.kubernetes.io/zone": f"{cluster.region}-3",
+        **{label["Name"]: label["Value"] for label in node.labels},
+    }
+    if node.pool:
+        labels[POOL] = node.pool
+    taints = [
+        {"key": taint.get("Key", ""), "value": taint.get("Value", ""), "effect": taint.get("Effect", "NoSchedule")}
+        for taint in node.taints
+    ]
+    return {
+        "metadata": {"name": node.id, "labels": labels, "annotations": {"kwok.x-k8s.io/node": "fake"}},
+        "spec": {
+            "taints": [KWOK_TAINT, *taints],
+            "unschedulable": node.state == "leaving",
+            # As kubernetes/autoscaler's tencentcloud provider reads it [O].
+            "providerID": f"qcloud:///100003/{node.id}",
+        },
+        "status": {
+            "capacity": _SIZE,
+            "allocatable": _SIZE,
+            "addresses": [
+                {"type": "InternalIP", "address": node.ip},
+                {"type": "Hostname", "address": node.id},
+            ],
+        },
+    }
+
+
+def _difference(found: Any, wanted: Json) -> Json:
+    """What to patch. A cordon by hand stays, and so do the taints that Kubernetes itself sets."""
+    change: Json = {}
+    labels = wanted["metadata"]["labels"]
+    current = found.metadata.labels or {}
+    stale = {POOL: None} if POOL in current and POOL not in labels else {}
+    if stale or any(current.get(key) != value for key, value in labels.items()):
+        change["metadata"] = {"labels": {**labels, **stale}}
+    taints = [{"key": each.key, "value": each.value or "", "effect": each.effect} for each in found.spec.taints or []]
+    kept = [each for each in taints if each["key"].startswith("node.kubernetes.io/")]
+    own = [each for each in taints if each not in kept]
+    if sorted(map(str, own)) != sorted(map(str, wanted["spec"]["taints"])):
+        change.setdefault("spec", {})["taints"] = [*wanted["spec"]["taints"], *kept]
+    if wanted["spec"]["unschedulable"] and not found.spec.unschedulable:
+        change.setdefault("spec", {})["unschedulable"] = True
+    return change

@@ -1,0 +1,363 @@
+"""Bring a service or a node pool to a size, as the one writer of that number."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any, Literal
+
+from tke_provider.clients import leases
+from tke_provider.clients.scaling import find_number, resize, resize_pool
+from tke_provider.domain.manifests import ObjectRef, annotation
+from tke_provider.domain.operations import SIZED_BY
+from tke_provider.domain.scaling import (
+    AUTOSCALER,
+    SIZE_BEFORE,
+    Bounds,
+    Decision,
+    Direction,
+    SetBounds,
+    SetSize,
+    against,
+    shortage,
+    steps,
+    whole_number,
+    written,
+)
+from tke_provider.domain.verdicts import State, Verdict
+from tke_provider.exceptions import (
+    CapacityError,
+    ConflictError,
+    DeadlineError,
+    InconclusiveError,
+    InputError,
+    RolloutError,
+    TkeError,
+)
+from tke_provider.hooks.kubernetes import TkeKubernetesHook
+from tke_provider.hooks.tke import TkeHook
+from tke_provider.links.console import NodePoolLink, WorkloadLink
+from tke_provider.operators.base import TkeWaitingOperator, operation_of
+from tke_provider.triggers.scaling import NodePoolTrigger, SizeTrigger
+
+if TYPE_CHECKING:
+    from airflow.providers.common.compat.sdk import Context
+
+    from tke_provider.clients.kubernetes import Cluster
+    from tke_provider.clients.tke import Tke
+    from tke_provider.domain.clusters import NodePool
+
+OnOwner = Literal["refuse", "bounds"]
+
+_BEFORE = "before"  # XCom key: outlives a deferral, unlike an attribute
+_KINDS = ("Deployment", "StatefulSet")
+
+
+class TkeScaleServiceOperator(TkeWaitingOperator):
+    """Set the number of pods of a service, and wait until every one of them is available.
+
+    Looks before it writes, and writes nothing where the size is right. The workload is annotated with the operation
+    that sized it, so that later deployments keep the size.
+
+    :param namespace: where the service runs.
+    :param name: of its Deployment or StatefulSet.
+    :param replicas: how many pods; a number, or a template that renders to one.
+    :param cluster_id: ``cls-xxxxxxxx``; default: the connection's.
+    :param kind: ``Deployment`` or ``StatefulSet``.
+    :param minimum: the least that ``replicas`` may be, whatever it was computed from; default: 0.
+    :param maximum: the most that it may be; default: no limit.
+    :param on_owner: where an HPA or KEDA writes the size, ``refuse`` and name it, or set its lower ``bounds`` to
+        ``replicas``. Its upper bound is never raised.
+    :param region: of the cluster; default: the connection's.
+    :param timeout: seconds to wait until the pods are available.
+    :returns: a :class:`~tke_provider.domain.scaling.Decision`.
+    :raises InputError: when the size lies outside the bounds, or there is no such service. Nothing was changed.
+    :raises OwnedError: when something else writes the size. Nothing was changed.
+    :raises RolloutError: when the new pods do not come up; the size stays as it was asked for.
+    :raises DeadlineError: when they are not available in time; the message says why, and the size stays.
+    """
+
+    template_fields = (
+        "cluster_id",
+        "kind",
+        "maximum",
+        "minimum",
+        "name",
+        "namespace",
+        "region",
+        "replicas",
+        "tke_conn_id",
+    )
+    operator_extra_links = (WorkloadLink(),)
+
+    def __init__(
+        self,
+        *,
+        namespace: str,
+        name: str,
+        replicas: int | str,
+        cluster_id: str | None = None,
+        kind: str = "Deployment",
+        minimum: int | str | None = None,
+        maximum: int | str | None = None,
+        on_owner: OnOwner = "refuse",
+        region: str | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.namespace = namespace
+        self.name = name
+        self.replicas = replicas
+        self.cluster_id = cluster_id
+        self.kind = kind
+        self.minimum = minimum
+        self.maximum = maximum
+        self.on_owner = on_owner
+        self.region = region
+
+    @property
+    def service(self) -> str:
+        """The workload, as the console link calls it."""
+        return self.name
+
+    @property
+    def size(self) -> int:
+        """The checked number of pods."""
+        size = whole_number("replicas", self.replicas)
+        minimum = 0 if self.minimum is None else whole_number("minimum", self.minimum)
+        maximum = max(size, minimum) if self.maximum is None else whole_number("maximum", self.maximum)
+        Bounds(minimum, maximum).check(size, str(self.ref))
+        return size
+
+    @property
+    def ref(self) -> ObjectRef:
+        """The workload."""
+        if self.kind not in _KINDS:
+            raise InputError(f"{self.kind} {self.name} is no service", way_out=f"name a {' or a '.join(_KINDS)}")
+        return ObjectRef("apps/v1", self.kind, self.namespace, self.name)
+
+    async def change(self, context: Context) -> None:
+        """Write the size, or its owner's lower bound, unless it is there already."""
+        size, operation = self.size, operation_of(context).id
+        async with await self._cluster() as cluster:
+            await find_number(cluster, self.ref)
+            await leases.acquire(cluster, self.namespace, self.name, operation)
+            try:
+                await resize(cluster, self.ref, size, operation, through_bounds=self.on_owner == "bounds")
+            except BaseException:
+                await leases.release(cluster, self.namespace, self.name, operation)
+                raise
+
+    def trigger(self, context: Context, deadline: float) -> SizeTrigger:
+        """Return what waits for the pods."""
+        return SizeTrigger(
+            tke_conn_id=self.tke_conn_id,
+            cluster_id=self.cluster_id,
+            region=self.region,
+            namespace=self.namespace,
+            workloads=[f"{self.kind}/{self.name}"],
+            service=self.name,
+            operation=operation_of(context).id,
+            size=self.size,
+            at_least=self.on_owner == "bounds",
+            deadline=deadline,
+            poll_interval=self.poll_interval,
+        )
+
+    async def conclude(self, context: Context, verdict: Verdict) -> Decision:
+        """Give the lease back, and say what was decided."""
+        operation = operation_of(context).id
+        async with await self._cluster() as cluster:
+            try:
+                number = await find_number(cluster, self.ref)
+            finally:
+                await leases.release(cluster, self.namespace, self.name, operation)
+        if verdict.state is not State.PASSED:
+            raise failure(f"{self.ref} does not come to {self.replicas} pods", verdict, RolloutError)
+        ours = annotation(number.live, SIZED_BY) == operation
+        return {
+            "target": str(self.ref),
+            "from": int(annotation(number.live, SIZE_BEFORE)) if ours else self.size,
+            "to": self.size,
+            "reason": verdict.reason,
+            "owner": str(number.owner or ""),
+        }
+
+    async def _cluster(self) -> Cluster:
+        hook = TkeKubernetesHook(self.tke_conn_id, self.cluster_id, self.region)
+        connection = await hook.connection()
+        self.cluster_id = self.cluster_id or connection.cluster_id
+        self.region = self.region or connection.region
+        return await hook.cluster()
+
+
+class TkeScaleNodePoolOperator(TkeWaitingOperator):
+    """Set the number of nodes of a pool, and wait until every one of them is ready and open to pods.
+
+    Works on regular and native pools. Looks before every write and writes nothing where the pool is right; a lost
+    answer or a killed worker is looked up, never repeated blindly, and min ≤ size ≤ max holds after every write.
+
+    Nodes that have to go are chosen by the cloud: in regular pools by the termination policy of the scaling group
+    (the oldest by default), in native pools by their delete policy (the newest by default). Pods on them are not
+    drained by this operator, so scale the pods down first.
+
+    :param node_pool: id (``np-xxxxxxxx``) or name.
+    :param desired: how many nodes; a number, or a template that renders to one.
+    :param cluster_id: ``cls-xxxxxxxx``; default: the connection's.
+    :param minimum: new lower bound of the pool; default: its present one.
+    :param maximum: new upper bound of the pool; default: its present one.
+    :param on_autoscaler: where the cluster autoscaler writes the size, ``refuse``, or make ``desired`` the lower of its
+        ``bounds``; ``minimum`` is then the least that ``desired`` may be.
+    :param direction: only ``up`` or only ``down``: a pool that lies beyond ``desired`` is left alone. Default: both.
+    :param region: of the cluster; default: the connection's.
+    :param timeout: seconds for all writes, and again for the nodes to come or go.
+    :returns: a :class:`~tke_provider.domain.scaling.Decision`.
+    :raises InputError: when the size lies outside the bounds, or the pool does not exist or has no size. Nothing was
+        changed.
+    :raises OwnedError: when the cluster autoscaler writes the size. Nothing was changed.
+    :raises CapacityError: when the cloud gave up on more nodes; in its words: sold out, quota used up, subnet full. The
+        size stays, and the scaling group may try again by its own policy.
+    :raises DeadlineError: when the nodes are not there in time; the message says what was missing.
+    """
+
+    template_fields = (
+        "cluster_id",
+        "desired",
+        "maximum",
+        "minimum",
+        "node_pool",
+        "region",
+        "tke_conn_id",
+    )
+    operator_extra_links = (NodePoolLink(),)
+    # What the task finds out, for the console's link and for the trigger.
+    node_pool_id = ""
+    _seen = ""
+
+    def __init__(
+        self,
+        *,
+        node_pool: str,
+        desired: int | str,
+        cluster_id: str | None = None,
+        minimum: int | str | None = None,
+        maximum: int | str | None = None,
+        on_autoscaler: OnOwner = "refuse",
+        direction: Direction | None = None,
+        region: str | None = None,
+        timeout: float = 1800.0,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(timeout=timeout, **kwargs)
+        self.node_pool = node_pool
+        self.desired = desired
+        self.cluster_id = cluster_id
+        self.minimum = minimum
+        self.maximum = maximum
+        self.on_autoscaler = on_autoscaler
+        self.direction = direction
+        self.region = region
+
+    @property
+    def size(self) -> int:
+        """The checked number of nodes."""
+        return whole_number("desired", self.desired)
+
+    async def perform(self, context: Context) -> Decision:
+        """Leave the pool alone where it lies beyond the size in the only direction allowed, else bring it there."""
+        async with await self._tke() as tke:
+            pool = await self._find(tke)
+        self._steps(pool)
+        if why := against(pool, self.size, self.direction):
+            self.log.info("Nothing to do: %s", why)
+            return self._decision(pool, written(pool), written(pool), why)
+        decision: Decision = await super().perform(context)
+        return decision
+
+    async def change(self, context: Context) -> None:
+        """Make one write, look, make the next, until none is left."""
+        async with await self._tke() as tke:
+            pool = await self._find(tke)
+            context["ti"].xcom_push(key=_BEFORE, value=written(pool))
+            if self._steps(pool):
+                self._seen = await _newest_activity(tke, pool)
+            deadline = time.monotonic() + self.timeout
+            await resize_pool(
+                tke, str(self.cluster_id), pool, self._steps, deadline=deadline, poll_interval=self.poll_interval
+            )
+
+    def trigger(self, context: Context, deadline: float) -> NodePoolTrigger:  # noqa: ARG002
+        """Return what waits for the nodes."""
+        return NodePoolTrigger(
+            tke_conn_id=self.tke_conn_id,
+            cluster_id=self.cluster_id,
+            node_pool=self.node_pool_id,
+            region=self.region,
+            desired=self.size,
+            at_least=self.on_autoscaler == "bounds",
+            seen=self._seen,
+            deadline=deadline,
+            poll_interval=self.poll_interval,
+        )
+
+    async def conclude(self, context: Context, verdict: Verdict) -> Decision:
+        """Say what was decided, or why the nodes did not come."""
+        async with await self._tke() as tke:
+            pool = await self._find(tke)
+            activities = await tke.scaling_activities(group) if (group := pool.autoscaling_group_id) else []
+        name = f"Node pool {pool.id}"
+        if verdict.state is State.PASSED:
+            before = context["ti"].xcom_pull(key=_BEFORE, map_indexes=context["ti"].map_index)
+            return self._decision(pool, before, self.size, verdict.reason)
+        if why := shortage(pool, activities):
+            raise CapacityError(
+                f"{name} has {pool.ready} nodes of {pool.desired}, and the cloud gave up on more",
+                cause=why,
+                way_out="give the pool more instance types, zones or subnets, raise the quota, or ask for fewer nodes",
+            )
+        raise failure(f"{name} does not come to {self.size} nodes", verdict, ConflictError)
+
+    def _steps(self, pool: NodePool) -> tuple[SetBounds | SetSize, ...]:
+        minimum, maximum = (
+            None if value is None else whole_number(name, value)
+            for name, value in (("minimum", self.minimum), ("maximum", self.maximum))
+        )
+        return steps(pool, self.size, minimum, maximum, through_bounds=self.on_autoscaler == "bounds")
+
+    async def _tke(self) -> Tke:
+        hook = TkeHook(self.tke_conn_id, self.region)
+        connection = await hook.connection()
+        self.cluster_id = self.cluster_id or await hook.default_cluster()
+        self.region = self.region or connection.region
+        return await hook.tke()
+
+    async def _find(self, tke: Tke) -> NodePool:
+        pool = await tke.node_pool(str(self.cluster_id), self.node_pool)
+        self.node_pool_id = pool.id
+        return pool
+
+    def _decision(self, pool: NodePool, before: int, after: int, reason: str) -> Decision:
+        return {
+            "target": f"node pool {pool.id} ({pool.name})",
+            "from": before,
+            "to": after,
+            "reason": reason,
+            "owner": AUTOSCALER if pool.autoscaling else "",
+        }
+
+
+def failure(problem: str, verdict: Verdict, failed: type[TkeError]) -> TkeError:
+    """Return the error for a verdict that is no pass.
+
+    :param failed: its class where the verdict is certain.
+    """
+    kinds: dict[State, type[TkeError]] = {State.EXPIRED: DeadlineError, State.FAILED: failed}
+    way_out = "remove the cause and run the task again; until then the size stays as it was asked for"
+    return kinds.get(verdict.state, InconclusiveError)(problem, cause=verdict.reason, way_out=way_out)
+
+
+async def _newest_activity(tke: Tke, pool: NodePool) -> str:
+    """Return the id of what the scaling group did last, to tell what follows from what was."""
+    if not pool.autoscaling_group_id:
+        return ""
+    activities = await tke.scaling_activities(pool.autoscaling_group_id, limit=1)
+    return activities[0].id if activities else ""

@@ -1,0 +1,198 @@
+"""Waiting until the new version of a service is up."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from tke_provider.domain.manifests import ObjectRef, annotation
+from tke_provider.domain.operations import OPERATION
+from tke_provider.domain.rollouts import MAX_CRASHES, assess
+from tke_provider.domain.verdicts import State, Verdict, failed, passed, pending
+from tke_provider.hooks.kubernetes import TkeKubernetesHook
+from tke_provider.triggers.base import TkeBaseTrigger
+from tke_provider.triggers.watches import Listener, Scope, Watch, listen
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Sequence
+
+    from tke_provider.clients.kubernetes import Cluster
+
+_LEAST_SECONDS = 1.0  # between two looks, however much changes
+_QUIET_SECONDS = 20.0  # between two looks while nothing changes
+_APPS = "apps/v1"
+
+
+class RolloutTrigger(TkeBaseTrigger):
+    """Waits until workloads are up in their newest version; it wakes when a pod or workload changes.
+
+    While it waits it holds the workloads' leases, if it waits for an operation. When a person marks the waiting task
+    as failed, what was there before is put back, wherever the objects still carry the operation; when they mark it
+    as succeeded, what is there is kept; when they clear it, the new try decides. (Airflow 3.3; before it, a killed
+    wait leaves everything as it is, and the next deploy takes over.)
+
+    :param namespace: where the workloads are.
+    :param workloads: ``Kind/name`` each.
+    :param cluster_id: default: the connection's.
+    :param region: default: the connection's.
+    :param service: whose record belongs to the operation; empty for a mere question.
+    :param operation: the operation whose work this is; empty for a mere question.
+    :param max_crashes: how often a new container may end before the rollout counts as failed.
+    """
+
+    arguments: ClassVar[tuple[str, ...]] = (
+        "namespace",
+        "workloads",
+        "cluster_id",
+        "region",
+        "service",
+        "operation",
+        "max_crashes",
+    )
+
+    def __init__(
+        self,
+        *,
+        namespace: str,
+        workloads: Sequence[str],
+        cluster_id: str | None = None,
+        region: str | None = None,
+        service: str = "",
+        operation: str = "",
+        max_crashes: int = MAX_CRASHES,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.namespace = namespace
+        self.workloads = list(workloads)
+        self.cluster_id = cluster_id
+        self.region = region
+        self.service = service
+        self.operation = operation
+        self.max_crashes = max_crashes
+        self._names = [each.partition("/")[2] for each in self.workloads]
+        self._listener = Listener(self._concerns)
+        self._watches: list[Watch] = []
+        self._cluster: Cluster | None = None
+        self._renewed = 0.0
+
+    # --- looking ----------------------------------------------------------------------------------------------------
+
+    async def look(self) -> Verdict:
+        """Look at every workload; the worst verdict counts."""
+        async with self._open() as cluster:
+            await self._hold(cluster)
+            verdicts = [await self._assess(cluster, *each.split("/", 1)) for each in self.workloads]
+        by_state = {verdict.state: verdict for verdict in reversed(verdicts)}
+        for state in (State.FAILED, State.PENDING):
+            if state in by_state:
+                return by_state[state]
+        return passed("; ".join(verdict.reason for verdict in verdicts) or "there is nothing to wait for")
+
+    async def _assess(self, cluster: Cluster, kind: str, name: str) -> Verdict:
+        ref = ObjectRef(_APPS, kind, self.namespace, name)
+        workload = await cluster.get(ref)
+        if workload is None:
+            # Deleted under our eyes; a question may be asked before the thing is there.
+            return failed(f"{ref} was deleted meanwhile") if self.operation else pending(f"{ref} does not exist yet")
+        if self.operation and (other := annotation(workload, OPERATION)) != self.operation:
+            return failed(f"{ref} was changed meanwhile by {other or 'somebody who leaves no name'}")
+        verdict = assess(workload, (), ())
+        if verdict.state is State.PASSED:
+            return verdict
+        selector = _selector(workload["spec"]["selector"])
+        pods = await cluster.list("v1", "Pod", self.namespace, label_selector=selector)
+        replica_sets = []
+        if kind == "Deployment":
+            replica_sets = await cluster.list(_APPS, "ReplicaSet", self.namespace, label_selector=selector)
+        events = await cluster.list("v1", "Event", self.namespace, field_selector="type=Warning")
+        return assess(workload, pods, replica_sets, events, self.max_crashes)
+
+    async def _hold(self, cluster: Cluster) -> None:
+        """Renew the lease when it is time; whoever lost it must not go on."""
+        from tke_provider.clients import leases
+
+        now = time.monotonic()
+        if self.operation and now - self._renewed > leases.RENEW_SECONDS:
+            for name in self._names:
+                await leases.renew(cluster, self.namespace, name, self.operation)
+            self._renewed = now
+
+    # --- waiting ----------------------------------------------------------------------------------------------------
+
+    async def wait(self) -> Verdict:
+        """Look until the verdict is final, woken by what changes."""
+        kinds = {("v1", "Pod"), *((_APPS, each.partition("/")[0]) for each in self.workloads)}
+        async with contextlib.AsyncExitStack() as self._stack:
+            for api_version, kind in sorted(kinds):
+                scope = Scope(self.tke_conn_id, self.cluster_id, self.region, self.namespace, api_version, kind)
+                self._watches.append(await self._stack.enter_async_context(listen(self._hook(), scope, self._listener)))
+            try:
+                return await super().wait()
+            finally:
+                self._cluster, self._watches = None, []
+
+    async def changed(self, timeout: float) -> None:
+        """Return when something happened to a pod or workload, or it is time to look anyway."""
+        await asyncio.sleep(min(_LEAST_SECONDS, timeout))
+        quiet = _QUIET_SECONDS if all(watch.works for watch in self._watches) else self.poll_interval
+        with contextlib.suppress(asyncio.TimeoutError):
+            await asyncio.wait_for(self._listener.happened.wait(), min(quiet, timeout))
+        self._listener.happened.clear()
+
+    def _concerns(self, changed: dict[str, Any]) -> bool:
+        name = changed["metadata"]["name"]
+        return any(name == own or name.startswith(f"{own}-") for own in self._names)
+
+    @contextlib.asynccontextmanager
+    async def _open(self) -> AsyncIterator[Cluster]:
+        """The cluster: one connection for as long as we wait, or for a single look."""
+        if not self._watches:
+            async with await self._hook().cluster() as cluster:
+                yield cluster
+            return
+        if self._cluster is None:
+            self._cluster = await self._stack.enter_async_context(await self._hook().cluster())
+        yield self._cluster
+
+    def _hook(self) -> TkeKubernetesHook:
+        return TkeKubernetesHook(self.tke_conn_id, self.cluster_id, self.region)
+
+    # --- a person intervenes ----------------------------------------------------------------------------------------
+
+    async def on_kill(self) -> None:
+        """Settle the operation as the person who ended the wait wants it, and give the leases back."""
+        if not (self.operation and self.service):
+            return
+        from tke_provider.clients import releases
+
+        state = await self._task_state()
+        async with await self._hook().cluster() as cluster:
+            await releases.settle(cluster, self.namespace, self.service, self.operation, state)
+
+    async def _task_state(self) -> str | None:
+        """Return the state that the person gave the task; ``removed`` where its run was deleted."""
+        from airflow.sdk.execution_time.task_runner import RuntimeTaskInstance
+        from asgiref.sync import sync_to_async
+
+        ti = self.task_instance
+        if ti is None:
+            return None
+        states = await sync_to_async(RuntimeTaskInstance.get_task_states)(
+            dag_id=ti.dag_id, task_ids=[ti.task_id], run_ids=[ti.run_id], map_index=ti.map_index
+        )
+        key = ti.task_id if ti.map_index < 0 else f"{ti.task_id}_{ti.map_index}"
+        state: str | None = states.get(ti.run_id, {}).get(key, "removed")
+        return state
+
+
+def _selector(selector: dict[str, Any]) -> str:
+    """Return a label selector as a query has it."""
+    parts = [f"{key}={value}" for key, value in (selector.get("matchLabels") or {}).items()]
+    for each in selector.get("matchExpressions") or ():
+        key, values = each["key"], ",".join(each.get("values") or ())
+        operators = {"In": f"{key} in ({values})", "NotIn": f"{key} notin ({values})", "Exists": key}
+        parts.append(operators.get(each["operator"], f"!{key}"))
+    return ",".join(parts)

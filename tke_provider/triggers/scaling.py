@@ -1,0 +1,98 @@
+"""Waiting for a node pool, or a workload, to have its size."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from tke_provider.domain.manifests import ObjectRef
+from tke_provider.domain.scaling import assess_pool, assess_size, shortage
+from tke_provider.domain.verdicts import Verdict, failed
+from tke_provider.hooks.tke import TkeHook
+from tke_provider.triggers.base import TkeBaseTrigger
+from tke_provider.triggers.rollouts import RolloutTrigger
+
+if TYPE_CHECKING:
+    from tke_provider.clients.kubernetes import Cluster, Objects
+
+
+class NodePoolTrigger(TkeBaseTrigger):
+    """Waits until a node pool is at rest, with every node ready and open to pods.
+
+    Fails when the cloud gave up on more nodes, with its reason, and when something else changes the size.
+
+    :param cluster_id: ``cls-xxxxxxxx``; default: the connection's.
+    :param node_pool: id or name.
+    :param region: default: the connection's.
+    :param desired: the size that it was given; default: whatever it is set to.
+    :param at_least: whether more is as good, as under an autoscaler.
+    :param seen: id of the newest activity of the scaling group before the size was written.
+    """
+
+    arguments = ("cluster_id", "node_pool", "region", "desired", "at_least", "seen")
+
+    def __init__(
+        self,
+        *,
+        cluster_id: str | None,
+        node_pool: str,
+        region: str | None = None,
+        desired: int | None = None,
+        at_least: bool = False,
+        seen: str = "",
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.cluster_id = cluster_id
+        self.node_pool = node_pool
+        self.region = region
+        self.desired = desired
+        self.at_least = at_least
+        self.seen = seen
+
+    async def look(self) -> Verdict:
+        """Look at the pool, its nodes, and where nodes are missing at what its scaling group says."""
+        hook = TkeHook(self.tke_conn_id, self.region)
+        cluster_id = self.cluster_id or await hook.default_cluster()
+        async with await hook.tke() as tke:
+            pool = await tke.node_pool(cluster_id, self.node_pool)
+            nodes = await tke.nodes(cluster_id, pool.id)
+            verdict = assess_pool(pool, nodes, self.desired, at_least=self.at_least)
+            if verdict.final or pool.ready >= pool.desired or not pool.autoscaling_group_id:
+                return verdict
+            why = shortage(pool, await tke.scaling_activities(pool.autoscaling_group_id), self.seen)
+            return failed(f"{verdict.reason}: {why}") if why else verdict
+
+
+class SizeTrigger(RolloutTrigger):
+    """Waits until a workload has its size, with every pod available; else as a rollout is waited for.
+
+    :param workloads: one ``Kind/name``.
+    :param size: how many pods.
+    :param at_least: whether more is as good, as under an autoscaler.
+    """
+
+    arguments = (*RolloutTrigger.arguments, "size", "at_least")
+
+    def __init__(self, *, size: int, at_least: bool = False, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.size = size
+        self.at_least = at_least
+
+    async def _assess(self, cluster: Cluster, kind: str, name: str) -> Verdict:
+        ref = ObjectRef("apps/v1", kind, self.namespace, name)
+        workload = await cluster.get(ref)
+        if workload is None:
+            return failed(f"{ref} was deleted meanwhile")
+        verdict = assess_size(workload, self.size, at_least=self.at_least)
+        if verdict.final:
+            return verdict
+        return assess_size(workload, self.size, *await _clues(cluster, self.namespace), at_least=self.at_least)
+
+
+async def _clues(cluster: Cluster, namespace: str) -> tuple[Objects, Objects, Objects]:
+    """Return pods, replica sets and warnings: what says why a pod is not available."""
+    return (
+        await cluster.list("v1", "Pod", namespace),
+        await cluster.list("apps/v1", "ReplicaSet", namespace),
+        await cluster.list("v1", "Event", namespace, field_selector="type=Warning"),
+    )

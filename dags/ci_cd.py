@@ -27,16 +27,18 @@ FRONT = "shop"
 PRE_RELEASE = {"namespace": "pre-release", "repositories": "test"}
 PRODUCTION = {"namespace": "production", "repositories": "production"}
 
+# The connection with the git host's login; None for a public repository.
+GIT_CONN_ID = None
+
 FORM = {
     "git_url": Param(
         "https://example.com/shop.git",
         type="string",
         title="Git repository",
-        description="Where the commit is cloned from; private ones need the connection named below.",
+        description="Where the commit is cloned from. For a private one, set GIT_CONN_ID in the DAG file.",
     ),
     "commit": Param(
-        None,
-        type=["null", "string"],
+        type="string",
         pattern="^[0-9a-f]{40}$",
         title="Commit",
         description="The full SHA, 40 digits, as `git rev-parse HEAD` prints it.",
@@ -58,7 +60,7 @@ with DAG(
     tags=["tke", "delivery"],
     doc_md=__doc__,
 ) as dag:
-    GIT = {"git_url": "{{ params.git_url }}", "commit": "{{ params.commit }}"}
+    GIT = {"git_url": "{{ params.git_url }}", "commit": "{{ params.commit }}", "git_conn_id": GIT_CONN_ID}
     images: dict[str, XComArg] = {}
     tested = []
     for service in SERVICES:

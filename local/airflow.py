@@ -137,6 +137,8 @@ class Airflow(Part):
             # Every task is a fork of the scheduler's workers: what these have imported costs it nothing.
             "SCHEDULER__MP_START_METHOD": "forkserver",
             "SCHEDULER__MP_FORKSERVER_PRELOAD": ",".join(_PRELOADED),
+            # A worker may notice only at its next heartbeat that a task has ended.
+            "WORKERS__MIN_HEARTBEAT_INTERVAL": "1",
             # An edited DAG is there while its author still looks.
             "DAG_PROCESSOR__REFRESH_INTERVAL": "5",
             "DAG_PROCESSOR__BUNDLE_REFRESH_CHECK_INTERVAL": "1",

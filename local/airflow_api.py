@@ -102,9 +102,10 @@ class AirflowApi:
         answer = self.http.get(where, params={"deserialize": "true"})
         return None if answer.status_code == httpx.codes.NOT_FOUND else self._json(answer)["value"]
 
-    def log(self, dag_id: str, run_id: str, task_id: str, attempt: int = 1) -> str:
-        """Return what a person reads in the task's log."""
-        where = f"/api/v2/dags/{dag_id}/dagRuns/{run_id}/taskInstances/{task_id}/logs/{attempt}"
+    def log(self, dag_id: str, run_id: str, task_id: str) -> str:
+        """Return what a person reads in the log of the task's last try."""
+        task = f"/api/v2/dags/{dag_id}/dagRuns/{run_id}/taskInstances/{task_id}"
+        where = f"{task}/logs/{self._json(self.http.get(task))['try_number']}"
         content = self._json(self.http.get(where, params={"full_content": "true"}))["content"]
         return "\n".join(_line(entry) for entry in content)
 

@@ -45,7 +45,7 @@ class Demo:
 
     def _outcome(self, dag_id: str, run_id: str, task: dict[str, Any]) -> str:
         if task["state"] == "failed":
-            log = self.api.log(dag_id, run_id, task["task_id"], task["try_number"])
+            log = self.api.log(dag_id, run_id, task["task_id"])
             said = [line for line in log.splitlines() if line.startswith("AirflowFailException: ")]
             return "failed: " + (said[-1].removeprefix("AirflowFailException: ") if said else "see its log")
         result = self.api.result(dag_id, run_id, task["task_id"]) if task["state"] == "success" else None

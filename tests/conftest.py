@@ -62,11 +62,9 @@ class _up:  # noqa: N801  # a context manager, named as it reads
 
     def __enter__(self) -> None:
         from local import endpoints, stack
-        from local.part import Settings
 
-        given = os.environ.get("KUBECONFIG")
         self.before = {name for name, up in stack.status().items() if up}
-        stack.up(self.parts, Settings(kubeconfig=Path(given) if given else None, database="postgres"))
+        stack.up(self.parts, stack.wanted_settings(database="postgres"))
         where = endpoints.read()
         os.environ |= {
             "TKE_TEST_KUBECONFIG": str(where.kubeconfig),
@@ -79,11 +77,10 @@ class _up:  # noqa: N801  # a context manager, named as it reads
     def __exit__(self, *_: object) -> None:
         from local import stack
 
-        started = [name for name, up in stack.status().items() if up and name not in self.before]
-        if self.before:
-            stack.down(started)
-        else:
+        if not self.before:
             stack.down(())
+        elif started := [name for name, up in stack.status().items() if up and name not in self.before]:
+            stack.down(started)
 
 
 @dataclasses.dataclass

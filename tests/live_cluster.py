@@ -13,16 +13,20 @@ import os
 import time
 import uuid
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
 import pytest_asyncio
+import yaml
 
 from tke_provider.clients.kubernetes import Cluster
 from tke_provider.domain.manifests import ObjectRef
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
+
+    from tke_provider.operators.rollouts import TkeDeployServiceOperator
 
 _DIGEST = "demo.example/shop/web@sha256:"
 
@@ -96,6 +100,65 @@ async def until(look: Callable[[], Awaitable[Any]], seconds: float = 60.0) -> An
     return found
 
 
+def run_of(run_id: str = "run-1", *, max_tries: int = 0) -> dict:
+    """The context of a task; every run is another operation, and so is every Clear."""
+    ti = SimpleNamespace(dag_id="shop", run_id=run_id, task_id="deploy", map_index=-1, max_tries=max_tries)
+    return {"ti": ti}
+
+
+def deploy(place: Place, digit: str = "a", *manifests: dict, **more: Any) -> TkeDeployServiceOperator:
+    """A task that releases manifests, or a workload of one pod, with an image."""
+    from tke_provider.operators.rollouts import TkeDeployServiceOperator
+
+    given = {"manifests": list(manifests) or [place.workload()], "images": {"web": image(digit)}}
+    return TkeDeployServiceOperator(
+        task_id="deploy", namespace=place.namespace, **{"timeout": 60, "poll_interval": 0.5, **given, **more}
+    )
+
+
+async def released(operator: TkeDeployServiceOperator, context: dict | None = None) -> Any:
+    """Run the task to its end and return what it returns."""
+    return await asyncio.to_thread(operator.execute, context or run_of())
+
+
+async def refused(operator: TkeDeployServiceOperator, context: dict | None = None) -> str:
+    """Run the task to its end, which is no good one, and return what it says."""
+    from airflow.providers.common.compat.sdk import AirflowFailException
+
+    with pytest.raises(AirflowFailException) as caught:
+        await released(operator, context)
+    return str(caught.value)
+
+
+def with_token(kubeconfig: str, token: str) -> str:
+    """The same cluster, for somebody else."""
+    whole = yaml.safe_load(kubeconfig)
+    whole["users"][0]["user"] = {"token": token}
+    return yaml.safe_dump(whole)
+
+
+async def account(place: Place, kubeconfig: str, role: dict | None = None) -> str:
+    """A kubeconfig of a service account that has this role and no other right."""
+    here = {"namespace": place.namespace}
+    made = {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "account", **here}}
+    await place.cluster.create(made)
+    if role:
+        group = "rbac.authorization.k8s.io"
+        await place.cluster.create({**role, "metadata": {"name": "role", **here}})
+        subject = {"kind": "ServiceAccount", "name": "account", **here}
+        reference = {"apiGroup": group, "kind": "Role", "name": "role"}
+        binding = {"apiVersion": f"{group}/v1", "kind": "RoleBinding", "metadata": {"name": "binding", **here}}
+        await place.cluster.create({**binding, "subjects": [subject], "roleRef": reference})
+    request = await place.cluster._on(ObjectRef.of(made), "create", subresource="token")
+    return with_token(kubeconfig, (await place.cluster._json(request._replace(body={})))["status"]["token"])
+
+
+def connect(kubeconfig: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Make a cluster the Airflow connection tke_default."""
+    connection = {"conn_type": "tke", "extra": {"kubeconfig_secret": kubeconfig}}
+    monkeypatch.setenv("AIRFLOW_CONN_TKE_DEFAULT", json.dumps(connection))
+
+
 @pytest.fixture
 def kubeconfig() -> str:
     """The administrator's kubeconfig of the live cluster."""
@@ -105,8 +168,7 @@ def kubeconfig() -> str:
 @pytest.fixture
 def connected(kubeconfig: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """An Airflow connection tke_default to the live cluster."""
-    connection = {"conn_type": "tke", "extra": {"kubeconfig_secret": kubeconfig}}
-    monkeypatch.setenv("AIRFLOW_CONN_TKE_DEFAULT", json.dumps(connection))
+    connect(kubeconfig, monkeypatch)
 
 
 @pytest_asyncio.fixture

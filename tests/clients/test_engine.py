@@ -150,7 +150,9 @@ async def test_what_a_killed_worker_left_is_removed_by_the_next_try(engine, imag
     others = docker_api.create_container(str(image), command=["true"], labels={OPERATION_LABEL: "another"})
     docker_api.start(left)
     try:
-        await engine.run(image, script(run, "true"), print)
+        together: list[int] = []
+        await engine.run(image, script(run, "echo up; sleep 0.5"), lambda _: together.append(len(containers())))
+        assert together == [1]
         assert containers() == []
         assert docker_api.inspect_container(others)
     finally:

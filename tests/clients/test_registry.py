@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import base64
 import datetime as dt
+import hashlib
 import json
 import socket
 import subprocess
@@ -133,6 +134,54 @@ async def test_a_registry_that_does_not_answer_is_worth_a_retry():
 )
 def test_only_a_registry_on_this_machine_is_spoken_to_unencrypted(host, url):
     assert ImageRegistry(host)._url == url
+
+
+class _Redirecting(BaseHTTPRequestHandler):
+    """A registry that keeps its blobs elsewhere, as those of clouds do, and that elsewhere."""
+
+    elsewhere: str
+    seen: list
+
+    def do_GET(self) -> None:
+        config = json.dumps({"config": {"Labels": {"kept": "elsewhere"}}}).encode()
+        manifest = json.dumps({"config": {"digest": "sha256:" + hashlib.sha256(config).hexdigest()}}).encode()
+        self.seen.append((self.path, "Authorization" in self.headers))
+        if self.path == "/v2/" and "Authorization" not in self.headers:
+            self.send_response(401)
+            self.send_header("WWW-Authenticate", 'Basic realm="here"')
+        elif "/blobs/" in self.path:
+            self.send_response(307)
+            self.send_header("Location", f"http://{self.elsewhere}/signed")
+        else:
+            self.send_response(200)
+        self.end_headers()
+        self.wfile.write({"/signed": config}.get(self.path, manifest if "/manifests/" in self.path else b""))
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
+
+
+async def test_a_redirect_to_the_registrys_storage_is_followed_without_the_login():
+    seen: list[tuple[str, bool]] = []
+    handler = type("Storage", (_Redirecting,), {"seen": seen})
+    with (
+        ThreadingHTTPServer(("127.0.0.1", 0), handler) as storage,
+        ThreadingHTTPServer(("127.0.0.1", 0), handler) as host,
+    ):
+        handler.elsewhere = f"127.0.0.1:{storage.server_port}"
+        threads = [threading.Thread(target=server.serve_forever, args=(0.01,)) for server in (storage, host)]
+        for thread in threads:
+            thread.start()
+        name = f"127.0.0.1:{host.server_port}"
+        async with ImageRegistry(name, RegistryLogin(name, "user", "secret", float("inf"))) as speaker:
+            raw = (await speaker._ask("GET", "tests/web", "manifests/1")).content
+            labels = await speaker.labels("tests/web", "sha256:" + hashlib.sha256(raw).hexdigest())
+        for server, thread in zip((storage, host), threads, strict=True):
+            server.shutdown()
+            thread.join()
+    assert labels == {"kept": "elsewhere"}
+    assert dict(seen)["/signed"] is False
+    assert dict(seen)["/v2/tests/web/manifests/1"] is True
 
 
 # --- tokens, as TCR issues them: the registry names a token service, and the login goes there alone ---------------

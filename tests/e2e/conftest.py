@@ -40,8 +40,10 @@ class Run:
 
 
 @pytest.fixture(scope="session")
-def api(airflow) -> AirflowApi:
-    return AirflowApi(airflow.airflow_url, airflow.airflow_user, airflow.airflow_password)
+def api(airflow):
+    api = AirflowApi(airflow.airflow_url, airflow.airflow_user, airflow.airflow_password)
+    yield api
+    api.http.close()
 
 
 @pytest.fixture(scope="session")
@@ -79,7 +81,8 @@ def core(airflow):
     """The cluster, by the official client rather than ours."""
     from kubernetes import client, config
 
-    return client.CoreV1Api(config.new_client_from_config(str(airflow.kubeconfig)))
+    with config.new_client_from_config(str(airflow.kubeconfig)) as api_client:
+        yield client.CoreV1Api(api_client)
 
 
 @pytest.fixture(scope="session")
@@ -112,11 +115,31 @@ def images(apps):
 
 
 @pytest.fixture(scope="session")
-def live(release, repository) -> Run:
-    """A good commit, live in production."""
-    run = release(repository.commit_sample())
+def good(repository) -> str:
+    """A good commit."""
+    return repository.commit_sample()
+
+
+@pytest.fixture(scope="session")
+def live(release, good) -> Run:
+    """The run that brought the good commit to production."""
+    run = release(good)
     assert run.state == "success", {task: state for task, state in run.states.items() if state != "success"}
     return run
+
+
+@pytest.fixture(scope="session")
+def database(airflow):
+    """Where Airflow keeps its state."""
+    import psycopg2
+
+    from local import STATE
+    from local.postgres import Postgres
+
+    url = Postgres(STATE / "airflow" / "postgres").url().replace("+psycopg2", "")
+    with psycopg2.connect(url) as connection:
+        yield connection
+    connection.close()
 
 
 @pytest.fixture(scope="session")

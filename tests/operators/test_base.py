@@ -61,11 +61,16 @@ def test_what_is_reached_at_once_is_not_deferred(deferrable):
 
 
 def test_it_defers_when_it_has_to_wait_and_the_deadline_goes_with_it():
-    change = Change(verdicts=[pending("coming")], deferrable=True, timeout=300)
+    change = Change(verdicts=[pending("coming")], deferrable=True, defer_after=0, timeout=300)
     with pytest.raises(TaskDeferred) as deferred:
         change.execute(CONTEXT)
     assert deferred.value.method_name == "execute_complete"
     assert deferred.value.trigger.deadline == pytest.approx(time.time() + 300, abs=10)
+
+
+def test_what_is_reached_in_a_moment_is_not_deferred_either():
+    change = Change(verdicts=[pending("coming"), pending("coming"), passed("up")], deferrable=True)
+    assert change.execute(CONTEXT) == {"state": "passed", "reason": "up"}
 
 
 def test_without_a_triggerer_the_same_loop_waits_in_the_task():

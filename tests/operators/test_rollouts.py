@@ -1,11 +1,12 @@
 import asyncio
 import dataclasses
-from types import SimpleNamespace
+from pathlib import Path
 
 import pytest
+import yaml
 from airflow.providers.common.compat.sdk import AirflowFailException, TaskDeferred
 
-from tests.live_cluster import image, named, until
+from tests.live_cluster import account, connect, deploy, named, refused, released, run_of, until
 from tke_provider.clients import leases, releases
 from tke_provider.domain.manifests import annotation, images_of
 from tke_provider.domain.operations import COMMIT, OPERATION, SIZED_BY
@@ -22,26 +23,6 @@ CRASHED = {
     "lastState": {"terminated": {"reason": "Error", "exitCode": 3}},
     "restartCount": 1,
 }
-
-
-def run_of(run_id: str = "run-1", *, max_tries: int = 0) -> dict:
-    ti = SimpleNamespace(dag_id="shop", run_id=run_id, task_id="deploy", map_index=-1, max_tries=max_tries)
-    return {"ti": ti}
-
-
-def deploy(place, digit: str = "a", *manifests: dict, **more) -> TkeDeployServiceOperator:
-    more = {"timeout": 60, "poll_interval": 0.5, "manifests": list(manifests) or [place.workload()], **more}
-    return TkeDeployServiceOperator(task_id="deploy", images={"web": image(digit)}, namespace=place.namespace, **more)
-
-
-async def released(operator: TkeDeployServiceOperator, context: dict | None = None):
-    return await asyncio.to_thread(operator.execute, context or run_of())
-
-
-async def refused(operator: TkeDeployServiceOperator, context: dict | None = None) -> str:
-    with pytest.raises(AirflowFailException) as caught:
-        await released(operator, context)
-    return str(caught.value)
 
 
 async def record_of(place):
@@ -115,6 +96,16 @@ async def test_a_missing_namespace_is_made_when_asked_for(place):
         assert (await released(deploy(missing, "a", unwaited, settings, create_namespace=True)))["op"]
     finally:
         await place.cluster.delete(missing.ref("Namespace", missing.namespace, "v1"))
+
+
+async def test_the_documented_role_is_enough_to_release_and_to_roll_back(place, kubeconfig, monkeypatch):
+    page = (Path(__file__).parents[2] / "docs" / "rollouts.md").read_text(encoding="utf-8")
+    role = yaml.safe_load(page.partition("```yaml\n")[2].partition("```")[0])
+    connect(await account(place, kubeconfig, role), monkeypatch)
+    await released(deploy(place, "a", place.workload(), SERVICE))
+    failing = asyncio.create_task(refused(deploy(place, "b", place.workload(kubelet=False)), run_of("run-2")))
+    await place.say(await place.pod(named("b")), **CRASHED)
+    assert f"web/web {named('a')} serves again" in await failing
 
 
 # --- bad input changes nothing -------------------------------------------------------------------------------------
@@ -290,7 +281,9 @@ async def test_the_work_of_somebody_who_came_in_between_is_left_alone(place):
     await place.pod(named("b"))
     other = {"metadata": {"annotations": {OPERATION: "somebody"}}, "spec": {"revisionHistoryLimit": 7}}
     await place.cluster.patch(place.ref("Deployment"), other)
-    assert "was changed meanwhile by somebody" in await failing
+    said = await failing
+    assert said.startswith(f"Somebody else changed Deployment {place.namespace}/web while it was released")
+    assert "was changed meanwhile by somebody" in said
     assert images_of([await place.cluster.get(place.ref("Deployment"))]) == {"web/web": named("b")}
 
 
@@ -327,7 +320,8 @@ async def test_a_size_that_nobody_owns_is_the_manifests(place):
 
 
 async def test_a_deferred_release_ends_in_the_triggers_event(place):
-    operator = deploy(place, "a", deferrable=True)
+    slow = place.workload(minReadySeconds=2)  # or it may be up before anybody would wait
+    operator = deploy(place, "a", slow, deferrable=True, defer_after=0)
     with pytest.raises(TaskDeferred) as deferred:
         await released(operator)
     path, arguments = deferred.value.trigger.serialize()
@@ -335,7 +329,9 @@ async def test_a_deferred_release_ends_in_the_triggers_event(place):
     assert path.endswith(".rollouts.RolloutTrigger")
     assert not await free(place)
     events = [event.payload async for event in trigger.run()]
-    release = await asyncio.to_thread(deploy(place, "a", deferrable=True).execute_complete, run_of(), events[0])
+    release = await asyncio.to_thread(
+        deploy(place, "a", slow, deferrable=True, defer_after=0).execute_complete, run_of(), events[0]
+    )
     assert release["images"] == {"web/web": named("a")}
     assert await free(place)
 

@@ -3,8 +3,11 @@ from __future__ import annotations
 import asyncio
 import time
 
+from airflow.providers.common.compat.sdk import conf
+
 from tke_provider.domain.verdicts import State, Verdict, failed, passed, pending
 from tke_provider.exceptions import ForbiddenError, UnavailableError
+from tke_provider.triggers import base
 from tke_provider.triggers.base import TkeBaseTrigger
 
 
@@ -63,6 +66,10 @@ async def test_the_event_is_the_verdict(monkeypatch):
     monkeypatch.setattr("tke_provider.triggers.base._SETTLE_SECONDS", 0)
     events = [event async for event in trigger(passed("up")).run()]
     assert [event.payload for event in events] == [{"state": "passed", "reason": "up"}]
+
+
+def test_no_trigger_is_quicker_than_the_report_of_its_deferral():
+    assert conf.getfloat("workers", "min_heartbeat_interval") < base._SETTLE_SECONDS
 
 
 def test_an_equal_trigger_can_be_made_from_what_is_stored():

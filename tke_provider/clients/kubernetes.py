@@ -38,6 +38,9 @@ _APPLY = "application/apply-patch+yaml"
 _MERGE = "application/merge-patch+json"
 
 
+_METHODS = {"create": "POST", "patch": "PATCH", "delete": "DELETE"}
+
+
 class _Resource(NamedTuple):
     plural: str
     namespaced: bool
@@ -59,9 +62,6 @@ class _Request(NamedTuple):
     def __str__(self) -> str:
         where = f" in namespace {self.namespace}" if self.namespace else ""
         return f"{self.verb} {self.resource}{f' {self.name}' if self.name else ''}{where}"
-
-
-_METHODS = {"create": "POST", "update": "PUT", "patch": "PATCH", "delete": "DELETE"}
 
 
 class Cluster:
@@ -98,8 +98,6 @@ class Cluster:
         if self._session:
             await self._session.close()
             self._session = None
-
-    # --- objects --------------------------------------------------------------------------------------------------
 
     async def namespaced(self, api_version: str, kind: str) -> bool:
         """Return whether objects of this kind belong to a namespace.
@@ -213,8 +211,6 @@ class Cluster:
                     raise self._refused(request, event["object"].get("code", 500), event["object"])
                 yield event["type"], event["object"]
 
-    # --- pods and services ----------------------------------------------------------------------------------------
-
     async def logs(self, namespace: str, pod: str, container: str, tail_lines: int = 20, previous: bool = False) -> str:
         """Return the last lines a container wrote; ``previous``: those of its last run that ended."""
         query = {"container": container, "tailLines": str(tail_lines), "previous": str(previous).lower()}
@@ -278,13 +274,12 @@ class Cluster:
         for entry in served["resources"]:
             if "/" not in entry["name"]:
                 self._resources[api_version, entry["kind"]] = _Resource(entry["name"], entry["namespaced"])
-        try:
+        if (api_version, kind) in self._resources:
             return self._resources[api_version, kind]
-        except KeyError:
-            raise NotFoundError(
-                f"Cluster {self.name} serves no kind {kind} of {api_version}",
-                way_out="correct kind and apiVersion, or install the custom resource first",
-            ) from None
+        raise NotFoundError(
+            f"Cluster {self.name} serves no kind {kind} of {api_version}",
+            way_out="correct kind and apiVersion, or install the custom resource first",
+        )
 
     async def _json(self, request: _Request) -> dict[str, Any]:
         answer = _decode(await self._text(request))
@@ -378,11 +373,10 @@ class Cluster:
     def _unreachable(self, error: BaseException) -> UnavailableError:
         import aiohttp
 
+        way_out = "check that this machine reaches the cluster's endpoint, internal or external"
         if isinstance(error, aiohttp.ClientConnectorCertificateError):
-            cause, way_out = str(error), "use the kubeconfig that holds the cluster's own authority"
-        else:
-            cause = str(error) or "no answer in time"
-            way_out = "check that this machine reaches the cluster's endpoint, internal or external"
+            way_out = "use the kubeconfig that holds the cluster's own authority"
+        cause = str(error) or "no answer in time"
         return UnavailableError(f"Cluster {self.name} is out of reach", cause=cause, way_out=way_out)
 
     def _refused(self, request: _Request, code: int, status: object) -> TkeError:
@@ -390,9 +384,8 @@ class Cluster:
         return refusal(code, words, self.name, request.verb, request.resource, str(request))
 
 
-def _selectors(label_selector: str | None, field_selector: str | None) -> dict[str, str]:
-    chosen = {"labelSelector": label_selector, "fieldSelector": field_selector}
-    return {name: value for name, value in chosen.items() if value}
+def _selectors(labels: str | None, fields: str | None) -> dict[str, str]:
+    return {name: value for name, value in (("labelSelector", labels), ("fieldSelector", fields)) if value}
 
 
 def _decode(text: str) -> object:

@@ -86,7 +86,11 @@ class Image:
         if isinstance(value, Image):
             return value
         if isinstance(value, str):
-            repository, _, digest = value.strip().partition("@")
+            repository, at, digest = value.strip().partition("@")
+            if not at:
+                raise InputError(
+                    f"Image {value!r} is named without a digest", way_out="pass what a build task returned"
+                )
             return cls(repository, digest)
         try:
             return cls(value["repository"], value["digest"], value.get("commit", ""))

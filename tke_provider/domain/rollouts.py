@@ -26,6 +26,9 @@ MAX_CRASHES = 2
 _NEVER_STARTS = {"InvalidImageName", "ErrImageNeverPull", "CreateContainerConfigError"}
 _NOT_PULLED = {"ErrImagePull", "ImagePullBackOff"}
 _STARTING = {"", "ContainerCreating", "PodInitializing"}
+_CANNOT_RUN = re.compile(
+    r"(?:StartError|ContainerCannotRun)\b.*(?:executable file not found|no such file or directory|exec format error)"
+)
 _THROTTLED = re.compile(r"toomanyrequests|too many requests|rate.?limit|\b429\b", re.IGNORECASE)
 _REFUSED = re.compile(
     r": not found|manifest unknown|name unknown|does not exist|no match for platform|unauthorized|authorization failed"
@@ -39,7 +42,7 @@ class Release(TypedDict):
 
     :param service: what was deployed.
     :param namespace: where in the cluster.
-    :param cluster: the cluster's id; empty for the connection's default.
+    :param cluster: the cluster's id; empty for a cluster that the connection holds a kubeconfig of.
     :param images: the image of every container by ``workload/container``, as it serves now.
     :param commit: the commit the images were built from; empty where unknown.
     :param revision: as the cluster counts it, ``workload=revision``; the same as before where nothing changed.
@@ -210,7 +213,8 @@ def _container_trouble(
     exits = _exits(status)
     if exits and not status.get("ready"):
         times = "once" if exits == 1 else f"{exits} times"
-        return Trouble(f"{name} crashed {times}: {_last_exit(status)}", exits >= max_crashes)
+        last = _last_exit(status)
+        return Trouble(f"{name} crashed {times}: {last}", exits >= max_crashes or bool(_CANNOT_RUN.search(last)))
     if reason in _NEVER_STARTS:
         return Trouble(f"{name} cannot start: {reason}: {words}", certain=True)
     if reason in _NOT_PULLED:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from airflow.providers.common.compat.sdk import AirflowFailException, BaseOperator, conf
 
 from tke_provider.domain.operations import Operation
-from tke_provider.domain.verdicts import Verdict, VerdictEvent
+from tke_provider.domain.verdicts import State, Verdict, VerdictEvent
 from tke_provider.exceptions import TkeError
 
 if TYPE_CHECKING:
@@ -72,12 +72,13 @@ class TkeBaseOperator(BaseOperator, abc.ABC):
 class TkeWaitingOperator(TkeBaseOperator, abc.ABC):
     """Changes something and waits until it took effect, without a worker where ``deferrable``.
 
-    The order holds for all: change (idempotent, so that a retry may repeat it), look once, wait, conclude. A
-    subclass supplies the change, the trigger that waits for it, and the conclusion.
+    The order holds for all: change (idempotent, so that a retry may repeat it), wait, conclude. A subclass supplies
+    the change, the trigger that waits for it, and the conclusion.
 
     :param timeout: seconds to wait for the effect, counted from the change.
     :param poll_interval: seconds between two looks where nothing reports a change.
     :param deferrable: whether to wait in the triggerer; default: ``[operators] default_deferrable``.
+    :param defer_after: seconds to wait in the worker first: to defer and to resume takes as long as most rollouts.
     """
 
     def __init__(
@@ -86,12 +87,14 @@ class TkeWaitingOperator(TkeBaseOperator, abc.ABC):
         timeout: float = 600.0,
         poll_interval: float = 5.0,
         deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
+        defer_after: float = 10.0,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
         self.timeout = timeout
         self.poll_interval = poll_interval
         self.deferrable = deferrable
+        self.defer_after = defer_after
 
     @abc.abstractmethod
     async def change(self, context: Context) -> None:
@@ -106,15 +109,14 @@ class TkeWaitingOperator(TkeBaseOperator, abc.ABC):
         """Return what goes into XCom when the verdict is a pass; else undo what should be undone, and raise."""
 
     async def perform(self, context: Context) -> Any:
-        """Change, look once, wait, conclude."""
+        """Change, wait, conclude."""
         await self.change(context)
-        trigger = self.trigger(context, deadline=time.time() + self.timeout)
-        verdict = await trigger.verdict()
-        if not verdict.final:
-            if self.deferrable:
-                self.log.info("Waiting in the triggerer: %s", verdict.reason)
-                self.defer(trigger=trigger, method_name="execute_complete")
-            verdict = await trigger.wait()
+        deadline = time.time() + self.timeout
+        patience = min(deadline, time.time() + self.defer_after) if self.deferrable else deadline
+        verdict = await self.trigger(context, patience).wait()
+        if verdict.state is State.EXPIRED and patience < deadline:
+            self.log.info("Waiting in the triggerer: %s", verdict.reason)
+            self.defer(trigger=self.trigger(context, deadline), method_name="execute_complete")
         return await self.conclude(context, verdict)
 
     def execute_complete(self, context: Context, event: VerdictEvent | None = None) -> Any:

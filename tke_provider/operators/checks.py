@@ -219,6 +219,8 @@ class TkeSmokeTestOperator(TkeWaitingOperator):
             raise InputError(f"Task {self.task_id} needs either service or url", way_out="pass exactly one of them")
         if self.url and not self.url.startswith(("http://", "https://")):
             raise InputError(f"{self.url!r} is no http or https URL", way_out="correct url")
+        if self.in_a_row < 1:
+            raise InputError(f"in_a_row is {self.in_a_row}", way_out="ask at least once")
         if self.image:
             Image.parse(self.image)
 

@@ -36,8 +36,8 @@ class TkeImageOperator(TkeBaseOperator):
     A repository named without its host is in the registry of the login. Nobody logs in where neither argument is given
     and the host is not that of the ``tke`` connection's registry.
 
-    :param registry_id: TCR registry (``tcr-xxxxxxxx``) to log in to, by a token that ends after an hour; default: that of
-        the ``tke`` connection.
+    :param registry_id: TCR registry (``tcr-xxxxxxxx``) to log in to, by a token that ends after an hour; default: that
+        of the ``tke`` connection.
     :param docker_conn_id: connection of type ``docker`` with the login of any other registry.
     """
 
@@ -149,7 +149,8 @@ class TkeBuildImageOperator(TkeImageOperator):
     def _build(self, repository: str) -> Build:
         if bool(self.git_url) == bool(self.context_path):
             raise InputError(
-                f"Task {self.task_id} has {'both' if self.git_url else 'neither'} git_url and context_path",
+                f"Task {self.task_id} has "
+                + ("both git_url and context_path" if self.git_url else "neither git_url nor context_path"),
                 way_out="pass git_url and commit, or context_path",
             )
         if self.git_url:

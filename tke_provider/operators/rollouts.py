@@ -9,21 +9,13 @@ import time
 from typing import TYPE_CHECKING, Any, Literal
 
 from tke_provider.domain.images import Image, ImageDict
-from tke_provider.domain.manifests import (
-    Manifest,
-    ObjectRef,
-    images_of,
-    is_rolled_out,
-    parse,
-    pin,
-    stamp,
-    workloads,
-)
+from tke_provider.domain.manifests import Manifest, ObjectRef, images_of, is_rolled_out, parse, pin, stamp, workloads
 from tke_provider.domain.releases import Record, Stage, begin, lease_names
 from tke_provider.domain.rollouts import MAX_CRASHES, Release, crashing, pods_of_newest, revision_of
 from tke_provider.domain.verdicts import State, Verdict
 from tke_provider.exceptions import ConflictError, InputError, NotFoundError, RolloutError, TkeError
 from tke_provider.hooks.kubernetes import TkeKubernetesHook
+from tke_provider.links.console import WorkloadLink
 from tke_provider.operators.base import TkeWaitingOperator, operation_of
 from tke_provider.triggers.rollouts import RolloutTrigger
 
@@ -83,6 +75,7 @@ class TkeDeployServiceOperator(TkeWaitingOperator):
         "tke_conn_id",
     )
     template_ext = (".yaml", ".yml")
+    operator_extra_links = (WorkloadLink(),)
     _workloads: Sequence[ObjectRef] = ()
     template_fields_renderers = {"images": "json", "manifests": "yaml"}  # noqa: RUF012  # as Airflow declares it
 
@@ -133,7 +126,7 @@ class TkeDeployServiceOperator(TkeWaitingOperator):
             from tke_provider.clients import releases
 
             self.log.warning("Killed: putting back what was there before")
-            async with await self._hook().cluster() as cluster:
+            async with await self._cluster() as cluster:
                 await releases.settle(cluster, self.namespace, self._service(), operation_of(context).id, "failed")
             raise
 
@@ -145,7 +138,7 @@ class TkeDeployServiceOperator(TkeWaitingOperator):
         stamp(manifests, operation, _commit(images) or self.commit or "")
         self._workloads = [ObjectRef.of(each) for each in workloads(manifests)]
         names = lease_names(service, self._workloads)
-        async with await self._hook().cluster() as cluster:
+        async with await self._cluster() as cluster:
             await self._ensure_namespace(cluster)
             async with _held(cluster, self.namespace, names, operation):
                 await self._apply(cluster, manifests, images, operation)
@@ -214,7 +207,7 @@ class TkeDeployServiceOperator(TkeWaitingOperator):
         from tke_provider.clients import leases, releases
 
         operation, service = operation_of(context).id, self._service()
-        async with await self._hook().cluster() as cluster:
+        async with await self._cluster() as cluster:
             record = await releases.read(cluster, self.namespace, service)
             if record is None or record.op != operation:
                 raise ConflictError(
@@ -241,6 +234,14 @@ class TkeDeployServiceOperator(TkeWaitingOperator):
             self.log.error("  %s", line)
         said = f"; its last lines: {' | '.join(words)}" if words else ""
         reason = f"{late}{verdict.reason}{said}"
+        taken = [ref for ref in record.workloads() if not record.undoes(await cluster.get(ref))]
+        if taken:
+            await releases.undo(cluster, self.namespace, self._service(), record, reason)
+            raise ConflictError(
+                f"Somebody else changed {', '.join(map(str, taken))} while it was released",
+                cause=verdict.reason,
+                way_out="agree with them who releases; what they changed was left alone, all else is as before",
+            )
         if self.on_failure == "rollback":
             raise await self._undone(cluster, record, reason)
         raise RolloutError(
@@ -291,8 +292,14 @@ class TkeDeployServiceOperator(TkeWaitingOperator):
 
     # --- inputs -----------------------------------------------------------------------------------------------------
 
-    def _hook(self) -> TkeKubernetesHook:
-        return TkeKubernetesHook(self.tke_conn_id, self.cluster_id, self.region)
+    async def _cluster(self) -> Cluster:
+        """Return the cluster, having written down which one it is for the console link and the result."""
+        hook = TkeKubernetesHook(self.tke_conn_id, self.cluster_id, self.region)
+        connection = await hook.connection()
+        self.cluster_id = self.cluster_id or connection.cluster_id
+        self.region = self.region or connection.region
+        self.service = self._service()
+        return await hook.cluster()
 
     def _service(self) -> str:
         named = {name.partition("/")[0] for name in self.images}

@@ -7,6 +7,7 @@ import asyncio
 import time
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from airflow.providers.common.compat.sdk import conf
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
 from tke_provider.domain.verdicts import Verdict, expired, failed, pending
@@ -15,9 +16,9 @@ from tke_provider.exceptions import TkeError
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-# A task that defers and is resumed within one loop of the scheduler is failed by it, so a trigger is never
-# quicker than this; its operator has looked just before.
-_SETTLE_SECONDS = 2.0
+# Airflow's worker may report that a task has deferred only when its next heartbeat is due. A task that is resumed
+# before that fails ("the task instance's state attribute is queued"), so no trigger is quicker than a heartbeat.
+_SETTLE_SECONDS = 1.0 + conf.getfloat("workers", "min_heartbeat_interval", fallback=5.0)
 
 
 class TkeBaseTrigger(BaseTrigger, abc.ABC):

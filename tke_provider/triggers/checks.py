@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from tke_provider.domain.checks import compare
+from tke_provider.domain.manifests import ObjectRef
 from tke_provider.domain.verdicts import Verdict, passed, pending
-from tke_provider.exceptions import UnavailableError
+from tke_provider.exceptions import NotFoundError, UnavailableError
 from tke_provider.triggers.base import TkeBaseTrigger
 
 _ANSWER_SECONDS = 10.0
@@ -66,22 +67,32 @@ class SmokeTestTrigger(TkeBaseTrigger):
     async def look(self) -> Verdict:
         """Ask once. Whatever is not the expected answer starts the count again."""
         before, self._good = self._good, 0
-        status, body = await (self._ask_url(self.url) if self.url else self._ask_service())
-        wrong = compare(status, body, self.expected_status, self.contains, self.expect_json)
         where = self.url or f"{self.namespace}/{self.service}:{self.port}{self.path}"
-        if wrong:
+        answer = await (self._ask_url(self.url) if self.url else self._ask_service())
+        if not answer:
+            return pending(f"{where} has no endpoints")
+        status, body = answer
+        if wrong := compare(status, body, self.expected_status, self.contains, self.expect_json):
             return pending(f"{where} answered {wrong}")
         self._good = before + 1
         if self._good >= self.in_a_row:
             return passed(f"{where} answered {status} as expected, {self._good} times in a row")
         return pending(f"{where} answered {status} as expected, {self._good} of {self.in_a_row} times in a row")
 
-    async def _ask_service(self) -> tuple[int, str]:
+    async def _ask_service(self) -> tuple[int, str] | None:
+        """Return status and body, or None when the service is there and nothing stands behind it."""
         from tke_provider.hooks.kubernetes import TkeKubernetesHook
 
         hook = TkeKubernetesHook(self.tke_conn_id, self.cluster_id, self.region)
         async with await hook.cluster() as cluster:
-            return await cluster.proxy(self.namespace, self.service, self.port, self.path, _ANSWER_SECONDS)
+            try:
+                return await cluster.proxy(self.namespace, self.service, self.port, self.path, _ANSWER_SECONDS)
+            except NotFoundError:
+                # The proxy says the same of a new service, whose endpoints a controller is about to add.
+                name = self.service.rpartition(":")[2]  # "https:web" has the proxy speak TLS to web
+                if await cluster.get(ObjectRef("v1", "Service", self.namespace, name)):
+                    return None
+                raise
 
     @staticmethod
     async def _ask_url(url: str) -> tuple[int, str]:

@@ -282,7 +282,7 @@ def test_it_waits_in_the_triggerer_and_concludes_with_what_it_found_before(cloud
     cloud._ask("POST", "clock", {"node": {"mode": "told"}})
     instance = Instance()
     with pytest.raises(TaskDeferred) as deferred:
-        scale(3, deferrable=True).execute({"ti": instance})
+        scale(3, deferrable=True, defer_after=0).execute({"ti": instance})
     trigger = deferred.value.trigger
     assert "secret" not in str(trigger.serialize()).lower()
     assert cloud.endpoint not in str(trigger.serialize())
@@ -290,7 +290,7 @@ def test_it_waits_in_the_triggerer_and_concludes_with_what_it_found_before(cloud
     verdict = asyncio.run(trigger.wait())
     assert verdict.state is State.PASSED
     # Another process resumes the task.
-    decision = scale(3, deferrable=True).execute_complete({"ti": instance}, event=verdict.as_event())
+    decision = scale(3, deferrable=True, defer_after=0).execute_complete({"ti": instance}, event=verdict.as_event())
     assert (decision["from"], decision["to"]) == (1, 3)
 
 

@@ -315,7 +315,7 @@ def test_pods_that_no_node_takes_end_the_wait_with_the_scheduler_s_words(namespa
 
 def deferred(namespace: str, replicas: int) -> SizeTrigger:
     with pytest.raises(TaskDeferred) as raised:
-        scale(namespace, replicas, deferrable=True).execute(CONTEXT)
+        scale(namespace, replicas, deferrable=True, defer_after=0).execute(CONTEXT)
     return raised.value.trigger
 
 
@@ -329,7 +329,7 @@ def test_it_waits_in_the_triggerer_and_keeps_the_lease_meanwhile(namespace, cord
     verdict = asyncio.run(trigger.wait())
     assert verdict.state is State.PASSED
     # Another process resumes the task.
-    decision = scale(namespace, 3, deferrable=True).execute_complete(CONTEXT, event=verdict.as_event())
+    decision = scale(namespace, 3, deferrable=True, defer_after=0).execute_complete(CONTEXT, event=verdict.as_event())
     assert (decision["from"], decision["to"]) == (0, 3)
     ask(lambda cluster: leases.acquire(cluster, namespace, "web", "somebody-else"))
 

@@ -32,12 +32,10 @@ _HEALTH = ("metadatabase", "scheduler", "dag_processor", "triggerer")
 #: The heavy packages that tasks of ours import; not our own, which change under a developer's hands.
 _PRELOADED = (
     "airflow.sdk.execution_time.task_runner",
-    "airflow.providers.cncf.kubernetes.hooks.kubernetes",
-    "docker",
+    "airflow.providers.docker.hooks.docker",
     "git",
     "httpx",
     "junitparser",
-    "kubernetes_asyncio.client",
     "tencentcloud.common.common_client_async",
 )
 _USERS = {"admin": "admin", "operator": "op", "viewer": "viewer"}

@@ -58,6 +58,11 @@ class AirflowApi:
         body = {"conf": conf, "logical_date": None}
         return str(self._json(self.http.post(f"/api/v2/dags/{dag_id}/dagRuns", json=body))["dag_run_id"])
 
+    def active(self, dag_id: str) -> list[str]:
+        """Return the ids of runs that have not ended: behind them, a new one waits."""
+        answer = self._json(self.http.get(f"/api/v2/dags/{dag_id}/dagRuns?state=running&state=queued"))
+        return [str(run["dag_run_id"]) for run in answer["dag_runs"]]
+
     def state(self, dag_id: str, run_id: str) -> str:
         """Return the run's state."""
         return str(self._json(self.http.get(f"/api/v2/dags/{dag_id}/dagRuns/{run_id}"))["state"])

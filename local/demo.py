@@ -33,6 +33,9 @@ class Demo:
     def run(self, dag_id: str, conf: dict[str, Any]) -> str:
         """Run a DAG, telling each step when it has ended; a failed one with the sentence it failed with."""
         self.api.unpause(dag_id)
+        if active := self.api.active(dag_id):
+            where = f"{self.where.airflow_url}/dags/{dag_id}/runs/{active[0]}"
+            raise StackError(f"A run of {dag_id} has not ended, and the next would wait behind it: see to {where}")
         started = time.monotonic()
         run_id = self.api.start(dag_id, conf)
         print(f"\n{dag_id}  {self.where.airflow_url}/dags/{dag_id}/runs/{run_id}\n")

@@ -33,10 +33,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Give every marked test what its mark promises, the slowest part last."""
     for item in items:
         if item.get_closest_marker("e2e"):
-            item.add_marker(pytest.mark.usefixtures("airflow"))
+            item.fixturenames.insert(0, "airflow")
             item.add_marker(pytest.mark.timeout(900))
         elif item.get_closest_marker("stack"):
-            item.add_marker(pytest.mark.usefixtures("stack"))
+            item.fixturenames.insert(0, "stack")
     items.sort(key=lambda item: bool(item.get_closest_marker("e2e")))
 
 

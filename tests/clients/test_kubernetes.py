@@ -142,6 +142,7 @@ async def test_a_watch_yields_what_is_there_and_what_changes(place):
     await place.cluster.apply(settings(place, a="2"))
     await told(("ADDED", {"a": "1"}), ("MODIFIED", {"a": "2"}))
     following.cancel()
+    await asyncio.wait({following})
 
 
 async def test_a_watch_ends_when_the_cluster_closes_it(place):

@@ -1,14 +1,16 @@
 """A Kubernetes cluster, spoken to as its API is documented: https://kubernetes.io/docs/reference/using-api/.
 
 Objects are plain dicts, of whatever kind the cluster serves, so that a custom resource needs no code of ours. The
-wire is aiohttp: the generated clients would add 75 MB and more than a second to every task, for models of kinds
-that no manifest is read into.
+wire is httpx, which Airflow has: the generated clients would add 75 MB and more than a second to every task, for
+models of kinds that no manifest is read into.
 """
 
 from __future__ import annotations
 
 import asyncio
 import json
+import ssl
+from contextlib import aclosing
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 from urllib.parse import quote
@@ -23,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
     from types import TracebackType
 
-    import aiohttp
+    import httpx
     from typing_extensions import Self
 
     from tke_provider.domain.manifests import Manifest
@@ -83,7 +85,7 @@ class Cluster:
         self._access: Access = parse(kubeconfig)
         self.name = name or self._access.server
         self._renew = renew
-        self._session: aiohttp.ClientSession | None = None
+        self._session: httpx.AsyncClient | None = None
         self._resources: dict[tuple[str, str], _Resource] = {}
 
     async def __aenter__(self) -> Self:
@@ -96,8 +98,9 @@ class Cluster:
     ) -> None:
         """Close every connection."""
         if self._session:
-            await self._session.close()
+            await self._session.aclose()
             self._session = None
+            await asyncio.sleep(0)  # the loop closes the sockets in its next pass, and may be about to end
 
     async def namespaced(self, api_version: str, kind: str) -> bool:
         """Return whether objects of this kind belong to a namespace.
@@ -204,7 +207,7 @@ class Cluster:
         """
         query = {"watch": "1", "timeoutSeconds": str(seconds), **_selectors(label_selector, field_selector)}
         request = await self._of_kind("watch", api_version, kind, namespace, query)
-        async with await self._send(request._replace(timeout=seconds + _TIMEOUT)) as response:
+        async with aclosing(await self._send(request._replace(timeout=seconds + _TIMEOUT))) as response:
             async for line in self._lines(response):
                 event = json.loads(line)
                 if event["type"] == "ERROR":
@@ -229,17 +232,15 @@ class Cluster:
         """
         base = f"/api/v1/namespaces/{quote(namespace)}/services/{quote(service)}:{port}/proxy"
         request = _Request("get", "services/proxy", namespace, service, f"{base}/{path.lstrip('/')}", timeout=timeout)
-        async with await self._send(request, check=False) as response:
+        async with aclosing(await self._send(request, check=False)) as response:
             body = await self._read(response)
-            if response.status >= HTTPStatus.BAD_REQUEST and _is_status(status := _decode(body)):
-                raise self._refused(request, response.status, status)
-            return response.status, body
+            if response.is_error and _is_status(status := _decode(body)):
+                raise self._refused(request, response.status_code, status)
+            return response.status_code, body
 
     async def server_version(self) -> str:
         """Return the API server's version, as in ``v1.34.4``."""
         return str((await self._json(_Request("get", "version", "", "", "/version")))["gitVersion"])
-
-    # --- requests -------------------------------------------------------------------------------------------------
 
     async def _on(
         self, ref: ObjectRef, verb: str, *, subresource: str = "", query: Mapping[str, str] | None = None
@@ -299,89 +300,88 @@ class Cluster:
             reraise=True,
         ):
             with attempt:
-                async with await self._send(request) as response:
+                async with aclosing(await self._send(request)) as response:
                     return await self._read(response)
         raise AssertionError("tenacity returns or raises")
 
-    async def _send(self, request: _Request, *, check: bool = True) -> aiohttp.ClientResponse:
+    async def _send(self, request: _Request, *, check: bool = True) -> httpx.Response:
         response = await self._exchange(request)
-        if response.status == HTTPStatus.UNAUTHORIZED and self._renew:
-            response.release()
+        if response.status_code == HTTPStatus.UNAUTHORIZED and self._renew:
+            await response.aclose()
             await self._login(await self._renew())
             response = await self._exchange(request)
-        if check and response.status >= HTTPStatus.BAD_REQUEST:
-            async with response:
-                raise self._refused(request, response.status, _decode(await self._read(response)))
+        if check and response.is_error:
+            async with aclosing(response):
+                raise self._refused(request, response.status_code, _decode(await self._read(response)))
         return response
 
-    async def _exchange(self, request: _Request) -> aiohttp.ClientResponse:
-        import aiohttp
-        from yarl import URL
+    async def _exchange(self, request: _Request) -> httpx.Response:
+        """Send, and return when the answer has begun: its body is still to be read."""
+        import httpx
 
         if self._session is None:
             raise RuntimeError("Cluster is used outside of `async with`")
         query = "&".join(f"{name}={quote(value, safe='')}" for name, value in request.query.items())
-
-        try:
-            return await self._session.request(
-                _METHODS.get(request.verb, "GET"),
-                URL(self._access.server + request.path + (f"?{query}" if query else ""), encoded=True),
-                data=None if request.body is None else json.dumps(request.body),
-                headers={"Content-Type": request.content, "Accept": _JSON},
-                timeout=aiohttp.ClientTimeout(total=request.timeout, sock_connect=_TIMEOUT),
-                allow_redirects=False,
-            )
-        except (aiohttp.ClientError, asyncio.TimeoutError, OSError) as error:
-            raise self._unreachable(error) from error
-
-    async def _read(self, response: aiohttp.ClientResponse) -> str:
-        import aiohttp
-
-        try:
-            return await response.text(errors="replace")
-        except (aiohttp.ClientError, asyncio.TimeoutError, OSError) as error:
-            raise self._unreachable(error) from error
-
-    async def _lines(self, response: aiohttp.ClientResponse) -> AsyncIterator[bytes]:
-        import aiohttp
-
-        try:
-            async for line in response.content:
-                yield line
-        except (aiohttp.ClientError, asyncio.TimeoutError, OSError) as error:
-            raise self._unreachable(error) from error
-
-    def _open(self) -> aiohttp.ClientSession:
-        import aiohttp
-
-        # One object fits etcd's 1.5 MiB, and a watch sends it as one line.
-        return aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(ssl=self._access.tls or True),
-            headers=self._access.headers,
-            trust_env=True,
-            read_bufsize=2**21,
+        sent = self._session.build_request(
+            _METHODS.get(request.verb, "GET"),
+            self._access.server + request.path + (f"?{query}" if query else ""),
+            content=None if request.body is None else json.dumps(request.body),
+            headers={"Content-Type": request.content, "Accept": _JSON},
+            timeout=httpx.Timeout(request.timeout, connect=_TIMEOUT),
         )
+        try:
+            return await self._session.send(sent, stream=True)
+        except (httpx.HTTPError, OSError) as error:
+            raise self._unreachable(error) from error
+
+    async def _read(self, response: httpx.Response) -> str:
+        import httpx
+
+        try:
+            await response.aread()
+        except (httpx.HTTPError, OSError) as error:
+            raise self._unreachable(error) from error
+        return response.text
+
+    async def _lines(self, response: httpx.Response) -> AsyncIterator[str]:
+        import httpx
+
+        try:
+            async for line in response.aiter_lines():
+                yield line
+        except (httpx.HTTPError, OSError) as error:
+            raise self._unreachable(error) from error
+
+    def _open(self) -> httpx.AsyncClient:
+        import httpx
+
+        return httpx.AsyncClient(verify=self._access.tls, headers=self._access.headers)
 
     async def _login(self, kubeconfig: str) -> None:
         stale, self._access = self._session, parse(kubeconfig)
         self._session = self._open()
         if stale:
-            await stale.close()
+            await stale.aclose()
 
     # --- errors ---------------------------------------------------------------------------------------------------
 
     def _unreachable(self, error: BaseException) -> UnavailableError:
-        import aiohttp
-
         way_out = "check that this machine reaches the cluster's endpoint, internal or external"
-        if isinstance(error, aiohttp.ClientConnectorCertificateError):
+        if _untrusted(error):
             way_out = "use the kubeconfig that holds the cluster's own authority"
-        cause = str(error) or "no answer in time"
+        cause = str(error) or f"{type(error).__name__}, no answer in time"
         return UnavailableError(f"Cluster {self.name} is out of reach", cause=cause, way_out=way_out)
 
     def _refused(self, request: _Request, code: int, status: object) -> TkeError:
         words = str(status.get("message", "")) if isinstance(status, dict) else str(status or "")[:500]
         return refusal(code, words, self.name, request.verb, request.resource, str(request))
+
+
+def _untrusted(error: BaseException | None) -> bool:
+    """Whether the server's certificate was refused, which httpx tells only by what it was raised from."""
+    while error and not isinstance(error, ssl.SSLCertVerificationError):
+        error = error.__cause__ or error.__context__
+    return error is not None
 
 
 def _selectors(labels: str | None, fields: str | None) -> dict[str, str]:

@@ -32,6 +32,8 @@ class RegistryHook(BaseHook):
         self.tke_conn_id = tke_conn_id
         self.registry_id = registry_id
         self.docker_conn_id = docker_conn_id
+        self.logged_in_to = ""
+        """The TCR registry of the last login; empty where it was none of TCR's."""
 
     async def repository(self, name: str) -> str:
         """Return a repository's full name.

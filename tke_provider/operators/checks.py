@@ -89,8 +89,10 @@ class TkeRunTestsOperator(TkeImageOperator):
 
         image = Image.parse(self.image)
         run = self._run(operation_of(context).id)
-        engine = await EngineHook(self.registry_hook(), image.host, self.docker_url).engine()
+        hook = self.registry_hook()
+        engine = await EngineHook(hook, image.host, self.docker_url).engine()
         ended = await engine.run(image, run, lambda line: self.log.info("%s", line))
+        await self.locate(hook, image.repository)
         return self._conclude(image, ended)
 
     def _run(self, operation: str) -> Run:

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 from tke_provider.domain.images import Build, Image, ImageDict, check_repository, release_tag
 from tke_provider.exceptions import InputError
 from tke_provider.hooks.registry import RegistryHook
+from tke_provider.hooks.tcr import TcrHook
+from tke_provider.links.console import ImageLink
 from tke_provider.operators.base import TkeBaseOperator
 
 if TYPE_CHECKING:
@@ -42,15 +44,24 @@ class TkeImageOperator(TkeBaseOperator):
     """
 
     template_fields: Collection[str] = ("docker_conn_id", "registry_id", "tke_conn_id")
+    operator_extra_links = (ImageLink(),)
 
     def __init__(self, *, registry_id: str | None = None, docker_conn_id: str | None = None, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.registry_id = registry_id
         self.docker_conn_id = docker_conn_id
+        self.repository = ""
+        self.region = ""
 
     def registry_hook(self) -> RegistryHook:
         """Return what logs in to the registry."""
         return RegistryHook(self.tke_conn_id, self.registry_id, self.docker_conn_id)
+
+    async def locate(self, hook: RegistryHook, repository: str) -> None:
+        """Write down where the image is, for the console link."""
+        if hook.logged_in_to:
+            self.registry_id, self.repository = hook.logged_in_to, repository
+            self.region = (await TcrHook(self.tke_conn_id).connection()).region
 
 
 class TkeBuildImageOperator(TkeImageOperator):
@@ -136,15 +147,20 @@ class TkeBuildImageOperator(TkeImageOperator):
         """Look for the image in the registry, else build and push it."""
         hook = self.registry_hook()
         build = self._build(await hook.repository(self.repository))
-        if build.source and (digest := await self._find(hook, build)):
+        digest = await self._find(hook, build) if build.source else None
+        if digest:
             self.log.info("%s:%s is there already: %s", build.repository, build.tag, digest)
-            return Image(build.repository, digest, build.commit).as_dict()
+        else:
+            digest = await self._make(hook, build)
+            self.log.info("Pushed %s:%s: %s", build.repository, build.tag, digest)
+        await self.locate(hook, build.repository)
+        return Image(build.repository, digest, build.commit).as_dict()
+
+    async def _make(self, hook: RegistryHook, build: Build) -> str:
         async with self._source() as folder:
             context_folder = _within(folder, build.subdirectory, build.dockerfile)
             builder = await self._builder(hook, build)
-            digest = await builder.build(context_folder, build, lambda line: self.log.info("%s", line))
-        self.log.info("Pushed %s:%s: %s", build.repository, build.tag, digest)
-        return Image(build.repository, digest, build.commit).as_dict()
+            return await builder.build(context_folder, build, lambda line: self.log.info("%s", line))
 
     def _build(self, repository: str) -> Build:
         if bool(self.git_url) == bool(self.context_path):
@@ -263,6 +279,7 @@ class TcrPromoteImageOperator(TkeImageOperator):
         ):
             await source.promote(image, target, promoted.path, tag)
         self.log.info("%s is %s:%s", image, repository, tag)
+        await self.locate(there, repository)
         return promoted.as_dict()
 
     def _hook_there(self) -> RegistryHook:

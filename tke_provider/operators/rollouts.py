@@ -15,7 +15,7 @@ from tke_provider.domain.rollouts import MAX_CRASHES, Release, crashing, pods_of
 from tke_provider.domain.verdicts import State, Verdict
 from tke_provider.exceptions import ConflictError, InputError, NotFoundError, RolloutError, TkeError
 from tke_provider.hooks.kubernetes import TkeKubernetesHook
-from tke_provider.links.console import WorkloadLink
+from tke_provider.links.console import ClusterLink, WorkloadLink
 from tke_provider.operators.base import TkeWaitingOperator, operation_of
 from tke_provider.triggers.rollouts import RolloutTrigger
 
@@ -75,7 +75,7 @@ class TkeDeployServiceOperator(TkeWaitingOperator):
         "tke_conn_id",
     )
     template_ext = (".yaml", ".yml")
-    operator_extra_links = (WorkloadLink(),)
+    operator_extra_links = (ClusterLink(), WorkloadLink())
     _workloads: Sequence[ObjectRef] = ()
     template_fields_renderers = {"images": "json", "manifests": "yaml"}  # noqa: RUF012  # as Airflow declares it
 
@@ -293,7 +293,8 @@ class TkeDeployServiceOperator(TkeWaitingOperator):
     # --- inputs -----------------------------------------------------------------------------------------------------
 
     async def _cluster(self) -> Cluster:
-        """Return the cluster, having written down which one it is for the console link and the result."""
+        """Return the cluster, having written down what the console links and the result name."""
+        self.service = self._service()
         hook = TkeKubernetesHook(self.tke_conn_id, self.cluster_id, self.region)
         connection = await hook.connection()
         self.cluster_id = self.cluster_id or connection.cluster_id

@@ -35,7 +35,7 @@ from tke_provider.exceptions import (
 )
 from tke_provider.hooks.kubernetes import TkeKubernetesHook
 from tke_provider.hooks.tke import TkeHook
-from tke_provider.links.console import NodePoolLink, WorkloadLink
+from tke_provider.links.console import ClusterLink, NodePoolLink, WorkloadLink
 from tke_provider.operators.base import TkeWaitingOperator, operation_of
 from tke_provider.triggers.scaling import NodePoolTrigger, SizeTrigger
 
@@ -87,7 +87,7 @@ class TkeScaleServiceOperator(TkeWaitingOperator):
         "replicas",
         "tke_conn_id",
     )
-    operator_extra_links = (WorkloadLink(),)
+    operator_extra_links = (ClusterLink(), WorkloadLink())
 
     def __init__(
         self,
@@ -228,7 +228,7 @@ class TkeScaleNodePoolOperator(TkeWaitingOperator):
         "region",
         "tke_conn_id",
     )
-    operator_extra_links = (NodePoolLink(),)
+    operator_extra_links = (ClusterLink(), NodePoolLink())
     # What the task finds out, for the console's link and for the trigger.
     node_pool_id = ""
     _seen = ""

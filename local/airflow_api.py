@@ -101,6 +101,11 @@ class AirflowApi:
         where = f"/api/v2/dags/{dag_id}/dagRuns/{run_id}/taskInstances/{task_id}/-1/hitlDetails"
         self._json(self.http.patch(where, json={"chosen_options": [option], "params_input": {}}))
 
+    def set_state(self, dag_id: str, run_id: str, task_id: str, state: str) -> None:
+        """Mark a task as the UI does."""
+        where = f"/api/v2/dags/{dag_id}/dagRuns/{run_id}/taskInstances/{task_id}"
+        self._json(self.http.patch(where, json={"new_state": state}))
+
     def result(self, dag_id: str, run_id: str, task_id: str) -> Any:
         """Return what a task left in XCom, or None."""
         where = f"/api/v2/dags/{dag_id}/dagRuns/{run_id}/taskInstances/{task_id}/xcomEntries/return_value"

@@ -67,3 +67,5 @@ CRASHING_PRICES = {
         'if __name__ == "__main__":\n    raise SystemExit("no price list: PRICE_LIST is not set")\n',
     )
 }
+#: A mistake that shows only in time: it starts, and is never ready.
+UNREADY_SHOP = {"shop/app.py": ('return self.reply({"commit": COMMIT})', "return self.send_error(503)")}

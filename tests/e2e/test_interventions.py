@@ -1,0 +1,70 @@
+"""A person steps in, or a process dies, while a release is under way."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+
+import pytest
+
+from local import STATE, stack
+from local.shop import UNREADY_SHOP
+
+pytestmark = pytest.mark.e2e
+
+TASK = "pre_release.deploy_shop"
+
+
+def until(holds, seconds: float, claim: str) -> None:
+    deadline = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < deadline, claim
+        time.sleep(0.2)  # the pause between two looks, not the wait
+
+
+@pytest.fixture
+def deferred(live, api, repository, airflow):
+    """A release that waits in the triggerer for a pod that will not become ready."""
+    commit = repository.commit("Check more before serving", UNREADY_SHOP)
+    api.unpause("ci_cd")
+    conf = {"git_url": repository.url, "commit": commit, "base_image": airflow.base_image}
+    run_id = api.start("ci_cd", conf)
+
+    def state() -> str:
+        return next((t["state"] for t in api.tasks("ci_cd", run_id) if t["task_id"] == TASK), "")
+
+    until(lambda: state() == "deferred", 120, f"{TASK} was deferred")
+    yield run_id, state
+    if state() == "deferred":
+        api.set_state("ci_cd", run_id, TASK, "failed")
+    until(lambda: not api.active("ci_cd"), 60, "the run has ended")
+
+
+@pytest.fixture
+def undone(deferred, live, images, api, answer):
+    """Fail the waiting release as a person does, and see that pre-release is what it was before."""
+
+    def check(seconds: float) -> None:
+        run_id, _ = deferred
+        good = live.result("shop.build")["digest"]
+        assert not images("pre-release")["shop"].endswith(good)
+        api.set_state("ci_cd", run_id, TASK, "failed")
+        until(lambda: images("pre-release")["shop"].endswith(good), seconds, "pre-release is back at the good image")
+        assert answer("pre-release")["offer"]
+
+    return check
+
+
+def test_a_release_that_a_person_fails_is_undone(undone):
+    undone(seconds=30)
+
+
+def test_a_release_outlives_the_death_of_the_triggerer(deferred, undone):
+    _, state = deferred
+    pid = int((STATE / "airflow" / "triggerer.pid").read_text().split()[0])
+    os.kill(pid, signal.SIGKILL)
+    stack.up(("airflow",), stack.current_settings())
+    assert state() == "deferred"
+    # Airflow takes half a minute to find that a triggerer is dead, and gives what it held to the next.
+    undone(seconds=120)

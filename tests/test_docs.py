@@ -1,0 +1,41 @@
+"""What the documentation shows is what the example DAGs do."""
+
+from __future__ import annotations
+
+import re
+import textwrap
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+PAGES = sorted((ROOT / "docs").glob("*.md"))
+QUOTE = re.compile(r"<!-- (dags/\w+\.py): ([\w, ]+) -->\n```python\n(.*?)```", re.DOTALL)
+
+
+def marked(path: str, part: str) -> str:
+    """The part of an example between its marks, without its indentation."""
+    found = re.search(rf" *# \[START {part}\]\n(.*?) *# \[END {part}\]", (ROOT / path).read_text(), re.DOTALL)
+    assert found, f"{path} has no part {part}"
+    return textwrap.dedent(found[1])
+
+
+QUOTES = [(page.name, *quote) for page in PAGES for quote in QUOTE.findall(page.read_text())]
+
+
+@pytest.mark.parametrize(("page", "path", "parts", "text"), QUOTES, ids=[f"{q[0]} {q[2]}" for q in QUOTES])
+def test_a_quoted_example_is_the_one_that_runs(page, path, parts, text):
+    assert text == "\n".join(marked(path, part) for part in parts.split(", "))
+
+
+def test_every_marked_part_is_quoted():
+    quoted = {(path, part) for _, path, parts, _ in QUOTES for part in parts.split(", ")}
+    paths = (ROOT / "dags").glob("*.py")
+    existing = {(f"dags/{p.name}", part) for p in paths for part in re.findall(r"\[START (\w+)\]", p.read_text())}
+    assert quoted == existing
+
+
+@pytest.mark.parametrize("page", [*PAGES, ROOT / "README.md"], ids=lambda page: page.name)
+def test_every_local_link_leads_somewhere(page):
+    linked = re.findall(r"\]\(([^)#]+?)(?:#[^)]*)?\)", page.read_text())
+    assert [link for link in linked if "://" not in link and not (page.parent / link).exists()] == []

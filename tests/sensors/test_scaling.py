@@ -67,5 +67,5 @@ def test_a_pool_that_does_not_exist_is_named_at_once(cloud):
 
 
 def test_time_that_ran_out_is_no_yes(cloud):
-    with pytest.raises(AirflowFailException, match=r"did not come to rest in time: 1 of 3 nodes are ready\."):
+    with pytest.raises(AirflowFailException, match=r"Not within 20 seconds: 1 of 3 nodes are ready\."):
         sensor().execute_complete({}, event=expired("1 of 3 nodes are ready").as_event())

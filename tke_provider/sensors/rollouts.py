@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from tke_provider.domain.rollouts import MAX_CRASHES
-from tke_provider.links.console import WorkloadLink
+from tke_provider.links.console import ClusterLink, WorkloadLink
 from tke_provider.sensors.base import TkeBaseSensor
 from tke_provider.triggers.rollouts import RolloutTrigger
 
@@ -27,7 +27,7 @@ class TkeRolloutSensor(TkeBaseSensor):
     """
 
     template_fields: Sequence[str] = ("cluster_id", "kind", "name", "namespace", "region", "tke_conn_id")
-    operator_extra_links = (WorkloadLink(),)
+    operator_extra_links = (ClusterLink(), WorkloadLink())
 
     def __init__(
         self,

@@ -17,8 +17,11 @@ help: ## Explain every target
 setup: $(VENV)/.locked ## Install the development environment into .venv, exactly as locked
 
 $(VENV)/.locked: requirements-dev.lock setup.cfg pyproject.toml
-	@command -v $(PYTHON) >/dev/null || { echo "python3 is missing: install the Debian package python3-venv"; exit 1; }
-	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) || { echo "install the Debian package python3-venv"; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || \
+		{ echo "Python 3.10 or later is needed: install the Debian package python3, or name one by PYTHON=…"; exit 1; }
+	@test -x $(BIN)/pip || $(PYTHON) -m venv $(VENV) \
+		|| { test "$$(id -u)" = 0 && apt-get update -q && apt-get install -y -q python3-venv && $(PYTHON) -m venv $(VENV); } \
+		|| { echo "Python has no venv: install the Debian package python3-venv"; exit 1; }
 	@test -x $(BIN)/uv || $(BIN)/python -m pip install --quiet uv==$(UV_VERSION)
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --compile-bytecode -r requirements-dev.lock
 	@touch $@

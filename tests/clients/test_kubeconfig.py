@@ -1,9 +1,10 @@
 import base64
+import traceback
 
 import pytest
 import yaml
 
-from tke_provider.clients.kubeconfig import parse
+from tke_provider.clients.kubeconfig import parse, secrets_of
 from tke_provider.exceptions import CredentialError, InputError
 
 
@@ -73,3 +74,32 @@ def test_certificates_that_cannot_be_used_are_refused(authority):
     cluster = {"server": "https://cluster.example", "certificate-authority-data": authority}
     with pytest.raises(CredentialError, match="The certificates in the kubeconfig cannot be used"):
         parse(kubeconfig(cluster=cluster))
+
+
+# Apart from the test, whose own lines stand in the traceback.
+BROKEN = "users:\n- user:\n    token: eyJhbGci.SUPERSECRET: x"
+
+
+def test_not_even_a_chained_error_quotes_it():
+    with pytest.raises(InputError) as refused:
+        parse(BROKEN)
+    assert "SUPERSECRET" not in "".join(traceback.format_exception(refused.value))
+
+
+def test_what_must_not_be_shown_is_known():
+    text = kubeconfig({"token": "t0ken", "password": "pass", "client-key-data": "a2V5", "username": "ann"})
+    assert set(secrets_of(text)) == {"t0ken", "pass", "a2V5"}
+    assert secrets_of("a: b: c") == secrets_of("[]") == []
+
+
+@pytest.mark.parametrize(
+    ("user", "cluster"),
+    [
+        ({"tokenFile": "/nope/file"}, None),
+        ({"client-certificate": "/nope/file", "client-key": "/nope/file"}, None),
+        (None, {"server": "https://cluster.example", "certificate-authority": "/nope/file"}),
+    ],
+)
+def test_a_file_that_is_not_here_is_named(user, cluster):
+    with pytest.raises(CredentialError, match=r"/nope/file.*; pass a kubeconfig"):
+        parse(kubeconfig(user, cluster))

@@ -25,10 +25,6 @@ def settings(place, name="a", **data):
     return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": data}
 
 
-async def test_the_server_says_its_version(place):
-    assert (await place.cluster.server_version()).startswith("v1.")
-
-
 async def test_what_is_applied_is_there_and_what_is_left_out_later_is_gone(place):
     ref = place.ref("ConfigMap", "a", "v1")
     assert await place.cluster.get(ref) is None
@@ -205,7 +201,7 @@ async def test_a_cluster_that_is_not_there_is_out_of_reach(monkeypatch):
     nowhere = {"current-context": "c", **user, "clusters": [{"name": "a", "cluster": {"server": "http://127.0.0.1:1"}}]}
     async with Cluster(yaml.safe_dump(nowhere), name="cls-1") as cluster:
         with pytest.raises(UnavailableError, match="Cluster cls-1 is out of reach"):
-            await cluster.server_version()
+            await cluster.namespaced("v1", "ConfigMap")
 
 
 async def test_a_service_without_ready_pods_is_unavailable_and_a_missing_one_not_found(place):
@@ -232,5 +228,5 @@ def any_file(folder):
 async def test_no_certificate_is_left_on_a_disk(kubeconfig, monkeypatch, tmp_path):
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     async with Cluster(kubeconfig) as cluster:
-        await cluster.server_version()
+        await cluster.namespaced("v1", "ConfigMap")
     assert not any_file(tmp_path)

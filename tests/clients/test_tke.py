@@ -25,16 +25,6 @@ async def pools(tke):
     return {pool.kind: pool for pool in reversed(await tke.node_pools(CLUSTER))}
 
 
-async def test_a_cluster_is_described(tke):
-    cluster = await tke.describe_cluster(CLUSTER)
-    assert (cluster.id, cluster.running) == (CLUSTER, True)
-
-
-async def test_an_unknown_cluster_is_named_with_its_region(tke):
-    with pytest.raises(NotFoundError, match="no cluster cls-nowhere in ap-guangzhou"):
-        await tke.describe_cluster("cls-nowhere")
-
-
 async def test_an_open_endpoint_has_a_kubeconfig(tke):
     assert await tke.endpoint_status(CLUSTER, external=True) == "Created"
     assert yaml.safe_load(await tke.kubeconfig(CLUSTER, True))["kind"] == "Config"

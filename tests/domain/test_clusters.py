@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from tke_provider.domain.clusters import NodePool, PoolKind, PoolNode, ScalingActivity, TkeCluster
+from tke_provider.domain.clusters import NodePool, PoolKind, PoolNode, ScalingActivity
 
 # Shortened to what is read; shapes and values as the cloud's API reference publishes them.
 REGULAR = {
@@ -70,6 +70,12 @@ def test_a_super_pool_has_no_size():
     assert (pool.kind, pool.minimum, pool.maximum, pool.desired, pool.ready) == (PoolKind.SUPER, 0, 0, 0, 0)
 
 
+@pytest.mark.parametrize("kind", ["Quantum", "", None])
+def test_a_pool_of_a_kind_that_is_not_known_yet_is_listed(kind):
+    pool = NodePool.parse({**SUPER, "Type": kind})
+    assert (pool.id, pool.name, pool.kind) == ("np-super", "super", PoolKind.UNKNOWN)
+
+
 @pytest.mark.parametrize(
     ("word", "settled"),
     [("normal", True), ("Running", True), ("running", True), ("updating", False), ("Creating", False), ("", False)],
@@ -92,11 +98,6 @@ def test_a_regular_pool_is_autoscaled_when_its_group_is_enabled(word, autoscalin
 def test_a_healthy_node_has_no_reason(said, reason):
     node = PoolNode.parse({"InstanceId": "ins-1", "InstanceState": "running", "FailedReason": said})
     assert node.reason == reason
-
-
-def test_what_the_cloud_leaves_empty_is_empty():
-    cluster = TkeCluster.parse({"ClusterId": "cls-1", "ClusterNetworkSettings": None, "ClusterStatus": "Creating"})
-    assert (cluster.name, cluster.vpc_id, cluster.nodes, cluster.running) == ("", "", 0, False)
 
 
 @pytest.mark.parametrize(

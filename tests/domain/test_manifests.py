@@ -226,3 +226,19 @@ def test_an_unknown_commit_leaves_no_empty_annotation():
 def test_only_what_rolls_out_is_a_workload():
     job = dict(deployment("job"), kind="Job", apiVersion="batch/v1")
     assert [each["kind"] for each in workloads([SERVICE, deployment(), job])] == ["Deployment"]
+
+
+@pytest.mark.parametrize("field", ["annotations", "labels"])
+def test_what_is_left_empty_is_nothing_and_a_list_is_refused(field):
+    (empty,) = parse([{**SERVICE, "metadata": {"name": "web", field: None}}])
+    stamp([empty], "op", "c")
+    assert annotation(empty, OPERATION) == "op"
+    assert f"has {field} that are no mapping" in refused([{**SERVICE, "metadata": {"name": "web", field: ["a"]}}])
+
+
+def test_metadata_that_is_a_list_is_refused():
+    assert "has metadata that is no mapping" in refused([{**SERVICE, "metadata": ["web"]}])
+
+
+def test_an_annotation_of_an_object_with_none_is_empty():
+    assert annotation({"metadata": {"annotations": None}}, OPERATION) == ""

@@ -94,3 +94,12 @@ def test_leases_are_taken_by_the_workloads_names_as_scalers_do():
 def test_what_holds_others_data_is_never_deleted():
     assert may_delete(NEW)
     assert not may_delete(ObjectRef("v1", "PersistentVolumeClaim", "shop", "db"))
+
+
+@pytest.mark.parametrize("container", ["web", "web/web"])
+def test_an_edit_that_keeps_our_annotation_is_still_somebody_elses(container):
+    ours = Record("op-1", Stage.APPLYING, "", {container: "tested"}, {WEB: None})
+    assert ours.strays(live("tested", "op-1")) == []
+    assert ours.undoes(live("tested", "op-1"))
+    assert ours.strays(live("debug", "op-1")) == ["web/web runs debug"]
+    assert not ours.undoes(live("debug", "op-1"))

@@ -141,3 +141,17 @@ def test_the_credential_source_decides_where_keys_come_from(source, expected):
 def test_a_connection_shows_no_secret():
     shown = repr(read(password="key-secret", sts_token="token-secret", kubeconfig_secret="config-secret"))
     assert "-secret" not in shown
+
+
+@pytest.mark.parametrize(
+    ("kind", "extra", "problem"),
+    [
+        ("tke", '["ap-guangzhou"]', "The extra of connection mine is no JSON object"),
+        ("tke", "region=s3cret", "The extra of connection mine is not JSON"),
+        ("docker", "{}", "Connection mine is of type docker; name a connection of type tke"),
+    ],
+)
+def test_a_connection_that_is_none_of_ours_is_refused(kind, extra, problem):
+    with pytest.raises(InputError, match=problem) as caught:
+        TkeConnection.read(Connection(conn_id="mine", conn_type=kind, extra=extra))
+    assert "s3cret" not in str(caught.value)

@@ -7,8 +7,10 @@ import pytest
 from airflow.providers.common.compat.sdk import AirflowFailException, TaskDeferred
 
 from tke_provider.domain.verdicts import Verdict, passed, pending
-from tke_provider.exceptions import BusyError, NotFoundError
+from tke_provider.exceptions import BusyError, InputError, NotFoundError
 from tke_provider.operators.base import TkeWaitingOperator, operation_of
+from tke_provider.operators.rollouts import TkeDeployServiceOperator
+from tke_provider.operators.scaling import TkeScaleNodePoolOperator, TkeScaleServiceOperator
 from tke_provider.triggers.base import TkeBaseTrigger
 
 CONTEXT = {"ti": SimpleNamespace(dag_id="d", run_id="r", task_id="t", map_index=-1, max_tries=2)}
@@ -87,3 +89,17 @@ def test_the_operation_is_that_of_the_task_instance():
     assert operation_of(CONTEXT).id.startswith("d.t.")
     mapped = {"ti": SimpleNamespace(**{**vars(CONTEXT["ti"]), "map_index": 3})}
     assert operation_of(mapped) != operation_of(CONTEXT)
+
+
+@pytest.mark.parametrize(
+    "misspelt",
+    [
+        lambda: TkeScaleNodePoolOperator(task_id="t", node_pool="web", desired=1, direction="Up"),
+        lambda: TkeScaleNodePoolOperator(task_id="t", node_pool="web", desired=1, on_autoscaler="bound"),
+        lambda: TkeScaleServiceOperator(task_id="t", namespace="n", name="web", replicas=1, on_owner="Refuse"),
+        lambda: TkeDeployServiceOperator(task_id="t", namespace="n", images={}, on_failure="rolback"),
+    ],
+)
+def test_a_misspelt_option_is_refused_when_the_dag_is_parsed(misspelt):
+    with pytest.raises(InputError, match="write one of"):
+        misspelt()

@@ -119,6 +119,24 @@ def test_no_command_is_refused(command):
     assert "has no command" in refused(TkeRunTestsOperator(task_id="tests", image=IMAGE, command=command))
 
 
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"command": "sh -c 'a"}, "The command of task tests cannot be split: No closing quotation"),
+        ({"environment": "A=1"}, "environment of task tests is a str"),
+        ({"memory": "2 gigs"}, "memory is '2 gigs'"),
+        ({"docker_url": "tcp://h:abc"}, "docker_url 'tcp://h:abc' cannot be used"),
+        ({"docker_url": "magic://h"}, "docker_url 'magic://h' cannot be used"),
+        ({"docker_url": "tcp://u:hunter2@h:1"}, "docker_url cannot be used; write it as"),
+    ],
+)
+def test_wrong_input_ends_the_tests_before_the_engine_is_asked(arguments, message):
+    task = TkeRunTestsOperator(task_id="tests", image=IMAGE, **{"command": "true", **arguments})
+    said = refused(task)
+    assert message in said
+    assert "hunter2" not in said
+
+
 # --- smoke test ---------------------------------------------------------------------------------------------------
 
 
@@ -206,11 +224,16 @@ def test_it_waits_in_the_triggerer_and_what_is_stored_is_the_whole_question(serv
         ({"service": "web", "url": "http://web"}, "needs either service or url"),
         ({"url": "file:///etc/hostname"}, "is no http or https URL"),
         ({"service": "web", "image": "registry.example/web:1"}, "without a digest"),
+        ({"url": "http://h:abc"}, "url 'http://h:abc' is no URL"),
+        ({"url": "http://u:hunter2@h"}, "url carries a login"),
         ({"url": "http://127.0.0.1:1/", "in_a_row": 0}, "in_a_row is 0"),
+        ({"url": "http://127.0.0.1:1/", "in_a_row": "thrice"}, "in_a_row is 'thrice'"),
     ],
 )
 def test_wrong_input_ends_the_task_at_once(arguments, message):
-    assert message in refused(smoke(**arguments))
+    said = refused(smoke(**arguments))
+    assert message in said
+    assert "hunter2" not in said
 
 
 @pytest.mark.stack
@@ -229,3 +252,9 @@ def test_a_service_that_does_not_exist_ends_the_task_at_once():
     message = refused(smoke(service="nothing", namespace="default"))
     assert "The smoke test of default/nothing did not pass:" in message
     assert 'services "nothing" not found' in message
+
+
+def test_a_count_may_be_text_as_a_template_makes_it(service):
+    service.told[:] = [(200, "ok")]
+    smoke(url=service.url, in_a_row="2").execute(context_of())
+    assert service.times == 2

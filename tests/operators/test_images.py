@@ -138,6 +138,7 @@ def test_a_wrong_registry_password_ends_the_task_before_anything_is_fetched(buil
         ({"git_url": "https://git.example/web", "commit": "main"}, "'main' is no full commit SHA"),
         ({"git_url": "ext::evil", "commit": "0" * 40}, "no git repository"),
         ({"context_path": "/nothing"}, "The source has no folder"),
+        ({"context_path": "/nothing", "build_args": "A=1"}, "build_args of task build is a str"),
     ],
 )
 def test_wrong_input_ends_the_task_at_once_and_without_the_network(arguments, message):

@@ -3,7 +3,7 @@ import time
 
 import pytest
 
-from tests.live_cluster import image, until
+from tests.live_cluster import until
 from tke_provider.clients import leases, releases
 from tke_provider.domain.manifests import stamp
 from tke_provider.domain.releases import Stage, begin
@@ -116,7 +116,7 @@ def test_its_arguments_are_ids_and_make_an_equal_trigger():
 @pytest.fixture
 async def waiting(place, monkeypatch):
     """A release in the middle: the way back is no Deployment at all."""
-    record = begin(None, "op-1", "", {"web": str(image())}, {place.ref("Deployment"): None})
+    record = begin(None, "op-1", "", {}, {place.ref("Deployment"): None})
     await releases.write(place.cluster, place.namespace, "web", record)
     await leases.acquire(place.cluster, place.namespace, "web", "op-1")
     await apply(place, op="op-1", kubelet=False)

@@ -73,6 +73,21 @@ class Run:
     cpus: float = 1.0
     network: str = "none"
 
+    def __post_init__(self) -> None:
+        """Refuse a limit that the engine's client would only stumble over later.
+
+        :raises InputError: when ``memory`` is none.
+        """
+        from docker.errors import DockerException
+        from docker.utils import parse_bytes
+
+        try:
+            parse_bytes(self.memory)
+        except DockerException as error:
+            raise InputError(
+                f"memory is {self.memory!r}", cause=str(error), way_out="write it as 512m or 2g"
+            ) from error
+
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Ended:

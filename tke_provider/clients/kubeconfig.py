@@ -35,6 +35,20 @@ class Access:
     tls: ssl.SSLContext | bool = dataclasses.field(repr=False)
 
 
+def secrets_of(text: str) -> list[str]:
+    """Return every value in a kubeconfig that must not be shown; none where it cannot be read."""
+    import yaml
+
+    try:
+        users = yaml.safe_load(text).get("users") or []
+        values = [
+            (each.get("user") or {}).get(name) for each in users for name in ("token", "password", "client-key-data")
+        ]
+    except (yaml.YAMLError, AttributeError):
+        return []
+    return [value for value in values if isinstance(value, str) and value]
+
+
 def parse(text: str) -> Access:
     """Read the current context of a kubeconfig.
 
@@ -48,9 +62,9 @@ def parse(text: str) -> Access:
 
     try:
         config = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        # The parser's own words quote the text, which holds keys.
-        raise InputError("The kubeconfig is not YAML", way_out=_WAY_OUT) from error
+    except yaml.YAMLError:
+        # The parser's own words quote the text, which holds keys; a chained error would show them in the task's log.
+        raise InputError("The kubeconfig is not YAML", way_out=_WAY_OUT) from None
     if not isinstance(config, dict):
         raise InputError("The kubeconfig is no mapping", way_out=_WAY_OUT)
     context = _named(config, "context", config.get("current-context"))
@@ -78,13 +92,23 @@ def _headers(user: dict[str, Any]) -> dict[str, str]:
         )
     token = user.get("token")
     if not token and user.get("tokenFile"):
-        token = Path(user["tokenFile"]).read_text(encoding="utf-8").strip()
+        token = _token(str(user["tokenFile"]))
     if token:
         return {"Authorization": f"Bearer {token}"}
     if user.get("username"):
         pair = f"{user['username']}:{user.get('password', '')}"
         return {"Authorization": "Basic " + base64.b64encode(pair.encode()).decode()}
     return {}
+
+
+def _token(path: str) -> str:
+    try:
+        return Path(path).read_text(encoding="utf-8").strip()
+    except (OSError, ValueError) as error:
+        cause = error.strerror if isinstance(error, OSError) else "it is not text"
+        raise CredentialError(
+            f"The kubeconfig's tokenFile {path} cannot be read", cause=cause or str(error), way_out=_WAY_OUT
+        ) from error
 
 
 def _tls(cluster: dict[str, Any], user: dict[str, Any]) -> ssl.SSLContext:
@@ -108,10 +132,10 @@ def _tls(cluster: dict[str, Any], user: dict[str, Any]) -> ssl.SSLContext:
 def _material(entry: dict[str, Any], name: str) -> bytes:
     if entry.get(f"{name}-data"):
         try:
-            return base64.b64decode(entry[f"{name}-data"], validate=False)
+            return base64.b64decode(str(entry[f"{name}-data"]), validate=False)
         except binascii.Error as error:
             raise ValueError(f"{name}-data is not base64") from error
-    return Path(entry[name]).read_bytes() if entry.get(name) else b""
+    return Path(str(entry[name])).read_bytes() if entry.get(name) else b""
 
 
 @contextlib.contextmanager

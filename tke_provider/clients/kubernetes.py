@@ -238,10 +238,6 @@ class Cluster:
                 raise self._refused(request, response.status_code, status)
             return response.status_code, body
 
-    async def server_version(self) -> str:
-        """Return the API server's version, as in ``v1.34.4``."""
-        return str((await self._json(_Request("get", "version", "", "", "/version")))["gitVersion"])
-
     async def _on(
         self, ref: ObjectRef, verb: str, *, subresource: str = "", query: Mapping[str, str] | None = None
     ) -> _Request:

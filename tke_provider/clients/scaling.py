@@ -95,6 +95,12 @@ async def resize_pool(
     """
     pool = await settle(tke, cluster_id, pool.id, deadline=deadline, poll_interval=poll_interval)
     while writes := plan(pool):
+        if time.monotonic() > deadline:
+            raise DeadlineError(
+                f"Node pool {pool.id} does not take its size",
+                cause=f"it is still {pool.desired} in {pool.minimum} to {pool.maximum}",
+                way_out="find out who else changes it, and run the task again",
+            )
         try:
             await _write(tke, cluster_id, pool, writes[0])
         except (BusyError, UnavailableError) as error:
@@ -103,6 +109,8 @@ async def resize_pool(
             log.warning("%s Looking at what became of it.", error)
             await asyncio.sleep(poll_interval)
         pool = await settle(tke, cluster_id, pool.id, deadline=deadline, poll_interval=poll_interval)
+        if plan(pool)[:1] == writes[:1]:
+            await asyncio.sleep(poll_interval)  # the list may lag behind the write, and somebody may undo it
     return pool
 
 

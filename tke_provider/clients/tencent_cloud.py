@@ -7,13 +7,13 @@ import json
 import logging
 import math
 import re
-import urllib.parse
 from typing import TYPE_CHECKING, Any, Protocol
 
 import tenacity
 
 from tke_provider import __version__
 from tke_provider.clients.tencent_cloud_errors import Asked, error_of
+from tke_provider.domain.hosts import split_url
 from tke_provider.exceptions import CredentialError, InputError, ThrottledError, UnavailableError
 
 if TYPE_CHECKING:
@@ -205,8 +205,8 @@ def split_endpoint(endpoint: str) -> tuple[str, str]:
 
     :raises InputError: when it is anything else than those two; a path would not be signed.
     """
-    parts = urllib.parse.urlsplit(endpoint)
-    if parts.scheme not in {"http", "https"} or not parts.netloc or parts.path.strip("/") or parts.query:
+    parts = split_url("API endpoint", endpoint)
+    if parts.path.strip("/") or parts.query:
         raise InputError(
             f"API endpoint {endpoint!r} cannot be used",
             way_out="write http:// or https:// and a host, as in https://{service}.intl.tencentcloudapi.com",

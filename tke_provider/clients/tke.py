@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from tke_provider.clients.tencent_cloud import TencentCloudService
-from tke_provider.domain.clusters import NodePool, PoolKind, PoolNode, ScalingActivity, TkeCluster
+from tke_provider.domain.clusters import NodePool, PoolKind, PoolNode, ScalingActivity
 from tke_provider.exceptions import BusyError, InputError, NotFoundError
 
 if TYPE_CHECKING:
@@ -16,22 +16,6 @@ _PAGE = 100  # the most that one answer holds
 
 class Tke(TencentCloudService):
     """Clusters of one region; use it as ``async with``."""
-
-    async def describe_cluster(self, cluster_id: str) -> TkeCluster:
-        """Describe a cluster.
-
-        :param cluster_id: ``cls-xxxxxxxx``.
-        :raises NotFoundError: when this region has no such cluster.
-        """
-        # An unknown id is no error for this action: the list is empty.
-        answer = await self._tke("DescribeClusters", {"ClusterIds": [cluster_id]})
-        for each in answer.get("Clusters") or []:
-            if each["ClusterId"] == cluster_id:
-                return TkeCluster.parse(each)
-        raise NotFoundError(
-            f"There is no cluster {cluster_id} in {self._client.region}",
-            way_out="check the id (cls-xxxxxxxx) and the region of the connection",
-        )
 
     async def endpoint_status(self, cluster_id: str, *, external: bool) -> str:
         """Return ``Created``, ``Creating``, ``NotFound`` or ``CreateFailed``.

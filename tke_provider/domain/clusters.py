@@ -21,42 +21,12 @@ class PoolKind(str, enum.Enum):
     """Super nodes: capacity without machines, so there is nothing to scale."""
     EXTERNAL = "external"
     """Machines registered from outside the cloud, which the cloud cannot scale."""
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class TkeCluster:
-    """One TKE cluster as the cloud describes it.
-
-    :param status: the cloud's own word; ``Running`` when it can be worked with.
-    :param version: Kubernetes version of its masters.
-    """
-
-    id: str
-    name: str
-    status: str
-    version: str
-    kind: str
-    vpc_id: str
-    nodes: int
-
-    @property
-    def running(self) -> bool:
-        """Whether the cloud lets its clients in."""
-        return self.status == "Running"
+    UNKNOWN = "unknown"
+    """A kind that is newer than this provider: listed, so that the others are found, and never scaled."""
 
     @classmethod
-    def parse(cls, answer: Mapping[str, Any]) -> TkeCluster:
-        """Read one of ``Clusters`` of ``DescribeClusters`` (version 2018-05-25)."""
-        network = answer.get("ClusterNetworkSettings") or {}
-        return cls(
-            id=answer["ClusterId"],
-            name=answer.get("ClusterName") or "",
-            status=answer.get("ClusterStatus") or "",
-            version=answer.get("ClusterVersion") or "",
-            kind=answer.get("ClusterType") or "",
-            vpc_id=network.get("VpcId") or "",
-            nodes=answer.get("ClusterNodeNum") or 0,
-        )
+    def _missing_(cls, value: object) -> PoolKind:  # noqa: ARG003  # whatever it is
+        return cls.UNKNOWN
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -91,7 +61,7 @@ class NodePool:
     @classmethod
     def parse(cls, answer: Mapping[str, Any]) -> NodePool:
         """Read one of ``NodePools`` of ``DescribeNodePools`` (version 2022-05-01), which lists every kind."""
-        kind = PoolKind(answer["Type"].lower())
+        kind = PoolKind(str(answer.get("Type")).lower())
         if kind is PoolKind.REGULAR:
             return cls._regular(answer, answer.get("Regular") or {})
         native = answer.get("Native") or {}

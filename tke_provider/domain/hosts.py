@@ -1,8 +1,37 @@
-"""Hosts: which of them are this machine."""
+"""Hosts: the URLs that lead to them, and which of them are this machine."""
 
 from __future__ import annotations
 
 import ipaddress
+import re
+from urllib.parse import SplitResult, urlsplit
+
+from tke_provider.exceptions import InputError
+
+
+def split_url(what: str, url: str) -> SplitResult:
+    """Split an ``http`` or ``https`` URL that names a host and carries no login.
+
+    :param what: how errors call it, such as the argument's name.
+    :raises InputError: when it is anything else. What may be a password is not quoted.
+    """
+    if "@" in re.split(r"[/?#]", url.partition("://")[2] or url)[0]:
+        raise InputError(
+            f"{what} carries a login, which would be stored and shown with it", way_out="leave out all before the @"
+        )
+    # A login that is written wrongly is not recognised as one, and the parsers quote what they do not understand.
+    named, told = (what, "") if "@" in url else (f"{what} {url!r}", url)
+    way_out = "write http:// or https://, a host, and a port only as a number"
+    try:
+        parts = urlsplit(url)
+        valid = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
+    except ValueError as error:
+        raise InputError(f"{named} is no URL", cause=str(error) if told else "", way_out=way_out) from (
+            error if told else None
+        )
+    if not valid:
+        raise InputError(f"{named} is no http or https URL", way_out=way_out)
+    return parts
 
 
 def is_loopback(host: str) -> bool:

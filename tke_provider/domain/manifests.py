@@ -164,7 +164,9 @@ def stamp(manifests: Iterable[Manifest], operation: str, commit: str) -> None:
     Not on pod templates: there it would restart every pod although nothing changed.
     """
     for manifest in manifests:
-        annotations = manifest["metadata"].setdefault("annotations", {})
+        # "annotations:" with nothing behind it is none, as it is for Kubernetes.
+        annotations = dict(manifest["metadata"].get("annotations") or {})
+        manifest["metadata"]["annotations"] = annotations
         annotations[OPERATION] = operation
         if commit:
             annotations[COMMIT] = commit
@@ -172,7 +174,8 @@ def stamp(manifests: Iterable[Manifest], operation: str, commit: str) -> None:
 
 def annotation(manifest: Manifest | None, name: str) -> str:
     """Return the annotation's value; empty where the object, or the annotation, does not exist."""
-    return str((manifest or {}).get("metadata", {}).get("annotations", {}).get(name, ""))
+    annotations = (manifest or {}).get("metadata", {}).get("annotations") or {}
+    return str(annotations.get(name, ""))
 
 
 def _refuse_tag(manifest: Manifest, container: Mapping[str, Any], images: Mapping[str, Image]) -> None:
@@ -252,13 +255,18 @@ def _items(document: Any) -> Iterator[Any]:
 def _check(where: str, manifest: Any) -> None:
     if not isinstance(manifest, dict):
         raise ManifestError(f"{where} is no object", way_out="write a mapping with apiVersion, kind and metadata")
-    metadata = manifest.get("metadata")
-    name = metadata.get("name") if isinstance(metadata, dict) else None
+    metadata = manifest.get("metadata") or {}
+    if not isinstance(metadata, dict):
+        raise ManifestError(f"{where} has metadata that is no mapping", way_out="write metadata as name: value")
+    name = metadata.get("name")
     for field, value in (("apiVersion", manifest.get("apiVersion")), ("kind", manifest.get("kind")), ("name", name)):
         if not isinstance(value, str) or not value:
             raise ManifestError(f"{where} has no {field}", way_out=f"add its {field}")
     if not _NAME.fullmatch(str(name)):
         raise ManifestError(f"{where} is named {name!r}, which no cluster takes", way_out="use a-z, 0-9 and dashes")
+    for field in ("annotations", "labels"):
+        if not isinstance(metadata.get(field) or {}, dict):
+            raise ManifestError(f"{where} has {field} that are no mapping", way_out=f"write {field} as name: value")
     _check_containers(where, manifest)
 
 

@@ -10,7 +10,7 @@ import gzip
 import json
 from typing import TYPE_CHECKING, Any
 
-from tke_provider.domain.manifests import ROLLED_OUT, ObjectRef, annotation, is_rolled_out
+from tke_provider.domain.manifests import ROLLED_OUT, ObjectRef, annotation, images_of, is_rolled_out
 from tke_provider.domain.operations import OPERATION
 from tke_provider.exceptions import InputError
 
@@ -64,7 +64,20 @@ class Record:
 
     def undoes(self, live: Manifest | None) -> bool:
         """Whether a live object still is as this release left it: nobody else has changed it since."""
-        return live is not None and annotation(live, OPERATION) in {self.op, *self.ops}
+        if live is None:
+            return False
+        op = annotation(live, OPERATION)
+        return not self.strays(live) if op == self.op else op in self.ops
+
+    def strays(self, live: Manifest) -> list[str]:
+        """Return what a live workload runs instead of the images of this release: an edit keeps our annotation."""
+        running = images_of([live])
+        return [
+            f"{container} runs {image}"
+            for container, image in running.items()
+            for wanted in [self.images.get(container) or self.images.get(container.partition("/")[2])]
+            if wanted and image != wanted
+        ]
 
     def workloads(self) -> list[ObjectRef]:
         """Return the workloads that it touches."""

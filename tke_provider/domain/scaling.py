@@ -26,6 +26,7 @@ _SIZED = frozenset({PoolKind.REGULAR, PoolKind.NATIVE})
 _SIZELESS = {
     PoolKind.SUPER: "scale the pods alone: a super pool makes room for each of them by itself",
     PoolKind.EXTERNAL: "add or remove the machines where they live",
+    PoolKind.UNKNOWN: "name a regular or native node pool, or update the provider",
 }
 _LEAVING = frozenset({"deleting", "deleted"})
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from airflow.providers.common.compat.sdk import AirflowException, BaseHook
 
-from tke_provider.exceptions import UnavailableError
+from tke_provider.exceptions import InputError, UnavailableError
 
 if TYPE_CHECKING:
     from tke_provider.clients.engine import Engine
@@ -35,6 +35,7 @@ class EngineHook(BaseHook):
     async def engine(self) -> Engine:
         """Return the engine.
 
+        :raises InputError: when the URL cannot be that of an engine.
         :raises UnavailableError: when it does not answer.
         """
         from airflow.providers.docker.hooks.docker import DockerHook
@@ -42,6 +43,7 @@ class EngineHook(BaseHook):
         from tke_provider.clients.engine import Engine
 
         url = self.docker_url or os.environ.get("DOCKER_HOST") or "unix:///var/run/docker.sock"
+        _check(url)
         hook = DockerHook(docker_conn_id=None, base_url=url, timeout=_SECONDS)
         try:
             api = await asyncio.to_thread(lambda: hook.api_client)
@@ -51,3 +53,19 @@ class EngineHook(BaseHook):
                 way_out="start it, or pass docker_url or DOCKER_HOST; the log has the engine's own words",
             ) from error
         return Engine(api, functools.partial(self.registry.login, self.host))
+
+
+def _check(url: str) -> None:
+    from docker.errors import DockerException
+    from docker.utils import parse_host
+
+    try:
+        parse_host(url)
+    except (DockerException, ValueError) as error:
+        # The parser quotes the URL, and what stands before an @ may be a password.
+        secret = "@" in url
+        raise InputError(
+            "docker_url cannot be used" if secret else f"docker_url {url!r} cannot be used",
+            cause="" if secret else str(error),
+            way_out="write it as unix:///var/run/docker.sock or tcp://host:2375, without a password",
+        ) from (None if secret else error)

@@ -5,14 +5,15 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
+from tke_provider.hooks.tencent_cloud import mask
 from tke_provider.hooks.tke import TkeHook
 
 if TYPE_CHECKING:
     from tke_provider.clients.kubernetes import Cluster
 
 _FRESH_SECONDS = 300.0
-_kubeconfigs: dict[tuple[str, str, str], tuple[float, str]] = {}
-"""Kubeconfigs of this process, by connection, region and cluster: a DAG's many tasks need not ask for each."""
+_kubeconfigs: dict[tuple[str, str, str, bool], tuple[float, str]] = {}
+"""Kubeconfigs of this process, by connection, region, cluster and endpoint: many tasks need not each ask."""
 
 
 class TkeKubernetesHook(TkeHook):
@@ -37,10 +38,12 @@ class TkeKubernetesHook(TkeHook):
         :raises InputError: when neither hook nor connection names a cluster, or the kubeconfig makes no sense.
         :raises NotFoundError: when there is no such cluster, or its endpoint is not open.
         """
+        from tke_provider.clients.kubeconfig import secrets_of
         from tke_provider.clients.kubernetes import Cluster
 
         connection = await self.connection()
         if connection.kubeconfig_secret:
+            await mask(*secrets_of(connection.kubeconfig_secret))
             return Cluster(connection.kubeconfig_secret, name=self.cluster_id or connection.cluster_id)
         cluster_id = self.cluster_id or await self.default_cluster()
         external = connection.use_external_endpoint
@@ -48,10 +51,11 @@ class TkeKubernetesHook(TkeHook):
         async def fetch() -> str:
             async with await self.tke() as tke:
                 text = await tke.kubeconfig(cluster_id, external)
+            await mask(*secrets_of(text))
             _kubeconfigs[key] = (time.monotonic(), text)
             return text
 
-        key = (self.tke_conn_id, self.region or connection.region, cluster_id)
+        key = (self.tke_conn_id, self.region or connection.region, cluster_id, external)
         since, text = _kubeconfigs.get(key, (0.0, ""))
         if not text or time.monotonic() - since > _FRESH_SECONDS:
             text = await fetch()

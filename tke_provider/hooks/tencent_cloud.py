@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import functools
+import json
 from typing import TYPE_CHECKING
 
 from airflow.providers.common.compat.sdk import AirflowNotFoundException, BaseHook, mask_secret
@@ -44,9 +45,14 @@ class TkeConnection:
     def read(cls, connection: Connection) -> TkeConnection:
         """Read and check a connection.
 
-        :raises InputError: when an extra is unknown, or contradicts another one.
+        :raises InputError: when it is of another type, or an extra is unknown, or contradicts another one.
         """
-        extras = {name: value for name, value in connection.extra_dejson.items() if value not in (None, "")}
+        if connection.conn_type != TencentCloudHook.conn_type:
+            raise InputError(
+                f"Connection {connection.conn_id} is of type {connection.conn_type or 'none'}",
+                way_out="name a connection of type tke (Tencent Kubernetes Engine)",
+            )
+        extras = {name: value for name, value in _extras(connection).items() if value not in (None, "")}
         names = {field.name for field in dataclasses.fields(cls)} - {"conn_id", "secret_id", "secret_key"}
         if unknown := sorted(extras.keys() - names):
             raise InputError(
@@ -124,7 +130,7 @@ class TencentCloudHook(BaseHook):
                 way_out="add one of type Tencent Kubernetes Engine under Admin, Connections",
             ) from error
         read = TkeConnection.read(connection)
-        await _mask(read.secret_key, read.sts_token, read.kubeconfig_secret)
+        await mask(read.secret_key, read.sts_token, read.kubeconfig_secret)
         return read
 
     async def client(self) -> TencentCloudClient:
@@ -163,13 +169,31 @@ def _credentials(connection: TkeConnection) -> Credentials:
 
 
 async def _mask_key(key: Key) -> None:
-    await _mask(key.secret_key, key.token)
+    await mask(key.secret_key, key.token)
 
 
-async def _mask(*secrets: str) -> None:
+async def mask(*secrets: str) -> None:
+    """Let nothing in this process's logs show these values."""
     for secret in filter(None, secrets):
         # It tells the supervisor over a pipe and waits, which a running event loop must not.
         await asyncio.to_thread(mask_secret, secret)
+
+
+def _extras(connection: Connection) -> dict[str, object]:
+    """Return the extras. Airflow takes what is no JSON for no extras at all."""
+    try:
+        extras = json.loads(connection.extra) if connection.extra else {}
+    except ValueError as error:
+        raise InputError(
+            f"The extra of connection {connection.conn_id} is not JSON",
+            cause=str(error),
+            way_out='write it as {"region": "…"}',
+        ) from error
+    if not isinstance(extras, dict):
+        raise InputError(
+            f"The extra of connection {connection.conn_id} is no JSON object", way_out='write it as {"region": "…"}'
+        )
+    return dict(connection.extra_dejson)  # it masks those whose names sound secret
 
 
 def _boolean(conn_id: str, value: object) -> bool:

@@ -11,7 +11,7 @@ from airflow.providers.common.compat.sdk import AirflowFailException, BaseOperat
 
 from tke_provider.domain.operations import Operation
 from tke_provider.domain.verdicts import State, Verdict, VerdictEvent
-from tke_provider.exceptions import TkeError
+from tke_provider.exceptions import InputError, TkeError
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Coroutine
@@ -129,3 +129,12 @@ def operation_of(context: Context) -> Operation:
     ti = context["ti"]
     map_index = -1 if ti.map_index is None else ti.map_index
     return Operation(ti.dag_id, ti.run_id, ti.task_id, map_index, ti.max_tries)
+
+
+def check_choice(name: str, value: object, choices: Collection[object]) -> None:
+    """Refuse a misspelt option when the DAG is parsed: taken for another, it would do the opposite.
+
+    :raises InputError: when the value is none of the choices.
+    """
+    if value not in choices:
+        raise InputError(f"{name} is {value!r}", way_out=f"write one of {', '.join(map(repr, choices))}")

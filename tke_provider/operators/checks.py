@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 from typing import TYPE_CHECKING, Any
 
 from tke_provider.domain.checks import Check, judge, no_tests, read_junit
+from tke_provider.domain.hosts import split_url
 from tke_provider.domain.images import Image, ImageDict
 from tke_provider.domain.verdicts import State, Verdict
 from tke_provider.exceptions import ChecksFailedError, InconclusiveError, InputError
@@ -98,20 +100,31 @@ class TkeRunTestsOperator(TkeImageOperator):
     def _run(self, operation: str) -> Run:
         from tke_provider.clients.engine import Run
 
-        command = shlex.split(self.command) if isinstance(self.command, str) else [str(word) for word in self.command]
+        command = self._words()
         if not command:
             raise InputError(f"Task {self.task_id} has no command", way_out="pass the command that runs the tests")
-        environment = {str(name): str(value) for name, value in (self.environment or {}).items()}
         return Run(
             operation=operation,
             command=tuple(command),
-            environment=environment,
+            environment=self.texts("environment"),
             report=self.report_path,
             timeout=self.timeout,
             memory=self.memory,
             cpus=self.cpus,
             network=self.network,
         )
+
+    def _words(self) -> list[str]:
+        if not isinstance(self.command, str):
+            return [str(word) for word in self.command]
+        try:
+            return shlex.split(self.command)
+        except ValueError as error:
+            raise InputError(
+                f"The command of task {self.task_id} cannot be split",
+                cause=str(error),
+                way_out="close its quotes, or pass a list of program and arguments",
+            ) from error
 
     def _conclude(self, image: Image, ended: Ended) -> Check:
         report = read_junit(ended.report) if ended.report else None
@@ -153,8 +166,8 @@ class TkeSmokeTestOperator(TkeWaitingOperator):
     :param namespace: where it is.
     :param port: its port, by number or name.
     :param path: path and query to ask for.
-    :param url: an ``http`` or ``https`` URL to ask instead of the service. A redirect is not followed: it is the
-        answer.
+    :param url: an ``http`` or ``https`` URL, without a login, to ask instead of the service. A redirect is not
+        followed: it is the answer.
     :param expected_status: the HTTP status that a good answer has.
     :param contains: text that a good answer has in its body.
     :param expect_json: what a good answer has at the top level of its JSON body, such as ``{"commit": "…"}``; it
@@ -219,10 +232,11 @@ class TkeSmokeTestOperator(TkeWaitingOperator):
         """Check the inputs."""
         if bool(self.service) == bool(self.url):
             raise InputError(f"Task {self.task_id} needs either service or url", way_out="pass exactly one of them")
-        if self.url and not self.url.startswith(("http://", "https://")):
-            raise InputError(f"{self.url!r} is no http or https URL", way_out="correct url")
-        if self.in_a_row < 1:
-            raise InputError(f"in_a_row is {self.in_a_row}", way_out="ask at least once")
+        if self.url:
+            split_url("url", self.url)
+        if not re.fullmatch("0*[1-9][0-9]*", str(self.in_a_row)):
+            raise InputError(f"in_a_row is {self.in_a_row!r}", way_out="ask at least once, a whole number of times")
+        self.in_a_row = int(self.in_a_row)
         if self.image:
             Image.parse(self.image)
 

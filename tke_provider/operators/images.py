@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -15,7 +16,7 @@ from tke_provider.links.console import ImageLink
 from tke_provider.operators.base import TkeBaseOperator
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Collection, Mapping
+    from collections.abc import AsyncIterator, Callable, Collection
 
     from airflow.providers.common.compat.sdk import Context
 
@@ -56,6 +57,19 @@ class TkeImageOperator(TkeBaseOperator):
     def registry_hook(self) -> RegistryHook:
         """Return what logs in to the registry."""
         return RegistryHook(self.tke_conn_id, self.registry_id, self.docker_conn_id)
+
+    def texts(self, argument: str) -> dict[str, str]:
+        """Return an argument that maps names to values, all of them as text.
+
+        :raises InputError: when it is something else.
+        """
+        given: object = getattr(self, argument) or {}
+        if not isinstance(given, Mapping):
+            raise InputError(
+                f"{argument} of task {self.task_id} is a {type(given).__name__}",
+                way_out="pass a dict of names and values",
+            )
+        return {str(name): str(value) for name, value in given.items()}
 
     async def locate(self, hook: RegistryHook, repository: str) -> None:
         """Write down where the image is, for the console link."""
@@ -173,7 +187,7 @@ class TkeBuildImageOperator(TkeImageOperator):
             from tke_provider.clients.git import check_source
 
             check_source(self.git_url)
-        build_args = {str(name): str(value) for name, value in (self.build_args or {}).items()}
+        build_args = self.texts("build_args")
         for name in filter(_SOUNDS_SECRET.search, build_args):
             self.log.warning("Build argument %s stays readable in the image: pass nothing secret in it", name)
         return Build(

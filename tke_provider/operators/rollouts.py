@@ -13,10 +13,10 @@ from tke_provider.domain.manifests import Manifest, ObjectRef, images_of, is_rol
 from tke_provider.domain.releases import Record, Stage, begin, lease_names
 from tke_provider.domain.rollouts import MAX_CRASHES, Release, crashing, pods_of_newest, revision_of
 from tke_provider.domain.verdicts import State, Verdict
-from tke_provider.exceptions import ConflictError, InputError, NotFoundError, RolloutError, TkeError
+from tke_provider.exceptions import ConflictError, InputError, ManifestError, NotFoundError, RolloutError, TkeError
 from tke_provider.hooks.kubernetes import TkeKubernetesHook
 from tke_provider.links.console import ClusterLink, WorkloadLink
-from tke_provider.operators.base import TkeWaitingOperator, operation_of
+from tke_provider.operators.base import TkeWaitingOperator, check_choice, operation_of
 from tke_provider.triggers.rollouts import RolloutTrigger
 
 if TYPE_CHECKING:
@@ -113,6 +113,7 @@ class TkeDeployServiceOperator(TkeWaitingOperator):
         self.create_namespace = create_namespace
         self.on_failure = on_failure
         self.rollback_timeout = rollback_timeout
+        check_choice("on_failure", on_failure, ("rollback", "keep"))
         self.max_crashes = max_crashes
         self.allow_tags = allow_tags
 
@@ -223,11 +224,13 @@ class TkeDeployServiceOperator(TkeWaitingOperator):
     async def _settled(self, cluster: Cluster, record: Record, verdict: Verdict) -> Release:
         from tke_provider.clients import releases
 
-        if verdict.state is State.PASSED:
+        if verdict.state is State.PASSED and not (strays := await _strays(cluster, record)):
             await releases.write(
                 cluster, self.namespace, self._service(), dataclasses.replace(record, stage=Stage.LIVE)
             )
             return await self._release(cluster, record)
+        if verdict.state is State.PASSED:
+            verdict = Verdict(State.FAILED, ", ".join(strays))
         late = f"not up within {self.timeout:g} seconds: " if verdict.state is State.EXPIRED else ""
         words = await _last_words(cluster, record.workloads())
         for line in words:
@@ -334,13 +337,19 @@ class TkeDeployServiceOperator(TkeWaitingOperator):
 
 def _parse_files(root: Path, path: str) -> list[Manifest]:
     """Read one file, or every YAML file of a folder, in the order of their names."""
-    within = (root / path).resolve()
-    files = (
-        sorted(each for each in within.rglob("*") if each.suffix in {".yaml", ".yml"}) if within.is_dir() else [within]
-    )
-    if not within.is_relative_to(root.resolve()) or not all(each.is_file() for each in files):
+    within, root = (root / path).resolve(), root.resolve()
+    files = [within]
+    if within.is_dir() and within.is_relative_to(root):
+        files = sorted(each.resolve() for each in within.rglob("*") if each.suffix in {".yaml", ".yml"})
+    # A link in the commit must not lead to the worker's own files.
+    if not files or not all(each.is_file() and each.is_relative_to(root) for each in files):
         raise InputError(f"The commit has no manifests at {path!r}", way_out="correct manifests_path")
-    return parse("\n---\n".join(each.read_text(encoding="utf-8") for each in files))
+    try:
+        return parse("\n---\n".join(each.read_text(encoding="utf-8") for each in files))
+    except UnicodeDecodeError as error:
+        raise ManifestError(
+            f"The manifests at {path!r} are not UTF-8", cause=str(error), way_out="save them as UTF-8"
+        ) from error
 
 
 def _commit(images: Mapping[str, Image]) -> str:
@@ -362,6 +371,12 @@ async def _held(cluster: Cluster, namespace: str, names: list[str], operation: s
         for name in taken:
             await leases.release(cluster, namespace, name, operation)
         raise
+
+
+async def _strays(cluster: Cluster, record: Record) -> list[str]:
+    """Return what runs instead of what was released."""
+    live = [await cluster.get(ref) for ref in record.workloads()]
+    return [stray for each in live if each for stray in record.strays(each)]
 
 
 async def _last_words(cluster: Cluster, refs: list[ObjectRef]) -> list[str]:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from tke_provider.clients import leases
 from tke_provider.clients.scaling import find_number, resize, resize_pool
@@ -36,7 +37,7 @@ from tke_provider.exceptions import (
 from tke_provider.hooks.kubernetes import TkeKubernetesHook
 from tke_provider.hooks.tke import TkeHook
 from tke_provider.links.console import ClusterLink, NodePoolLink, WorkloadLink
-from tke_provider.operators.base import TkeWaitingOperator, operation_of
+from tke_provider.operators.base import TkeWaitingOperator, check_choice, operation_of
 from tke_provider.triggers.scaling import NodePoolTrigger, SizeTrigger
 
 if TYPE_CHECKING:
@@ -111,6 +112,7 @@ class TkeScaleServiceOperator(TkeWaitingOperator):
         self.kind = kind
         self.minimum = minimum
         self.maximum = maximum
+        check_choice("on_owner", on_owner, get_args(OnOwner))
         self.on_owner = on_owner
         self.region = region
 
@@ -134,6 +136,15 @@ class TkeScaleServiceOperator(TkeWaitingOperator):
         if self.kind not in _KINDS:
             raise InputError(f"{self.kind} {self.name} is no service", way_out=f"name a {' or a '.join(_KINDS)}")
         return ObjectRef("apps/v1", self.kind, self.namespace, self.name)
+
+    async def perform(self, context: Context) -> Any:
+        """Resize and wait; a task that is killed meanwhile gives its lease back."""
+        try:
+            return await super().perform(context)
+        except asyncio.CancelledError:
+            async with await self._cluster() as cluster:
+                await leases.release(cluster, self.namespace, self.name, operation_of(context).id)
+            raise
 
     async def change(self, context: Context) -> None:
         """Write the size, or its owner's lower bound, unless it is there already."""
@@ -253,6 +264,8 @@ class TkeScaleNodePoolOperator(TkeWaitingOperator):
         self.cluster_id = cluster_id
         self.minimum = minimum
         self.maximum = maximum
+        check_choice("on_autoscaler", on_autoscaler, get_args(OnOwner))
+        check_choice("direction", direction, (None, *get_args(Direction)))
         self.on_autoscaler = on_autoscaler
         self.direction = direction
         self.region = region

@@ -78,6 +78,13 @@ class SizeTrigger(RolloutTrigger):
         self.size = size
         self.at_least = at_least
 
+    async def on_kill(self) -> None:
+        """Give the lease back. The size stays: whoever ended the wait sees it, and knows which they want."""
+        from tke_provider.clients import leases
+
+        async with await self._hook().cluster() as cluster:
+            await leases.release(cluster, self.namespace, self.service, self.operation)
+
     async def _assess(self, cluster: Cluster, kind: str, name: str) -> Verdict:
         ref = ObjectRef("apps/v1", kind, self.namespace, name)
         workload = await cluster.get(ref)

@@ -334,6 +334,12 @@ def test_it_waits_in_the_triggerer_and_keeps_the_lease_meanwhile(namespace, cord
     ask(lambda cluster: leases.acquire(cluster, namespace, "web", "somebody-else"))
 
 
+def test_a_person_who_ends_the_wait_gets_the_lease_back(namespace, cordoned):
+    workload(namespace, 0)
+    asyncio.run(deferred(namespace, 3).on_kill())
+    ask(lambda cluster: leases.acquire(cluster, namespace, "web", "somebody-else"))
+
+
 def test_somebody_who_scales_by_hand_meanwhile_is_noticed(namespace, cordoned):
     ref = workload(namespace, 0)
     trigger = deferred(namespace, 3)

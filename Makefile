@@ -23,7 +23,8 @@ $(VENV)/.locked: requirements-dev.lock setup.cfg pyproject.toml
 		|| { test "$$(id -u)" = 0 && apt-get update -q && apt-get install -y -q python3-venv && $(PYTHON) -m venv $(VENV); } \
 		|| { echo "Python has no venv: install the Debian package python3-venv"; exit 1; }
 	@test -x $(BIN)/uv || $(BIN)/python -m pip install --quiet uv==$(UV_VERSION)
-	$(BIN)/uv pip install --quiet --python $(BIN)/python --compile-bytecode -r requirements-dev.lock
+	@echo "Installing the development environment into $(VENV): about a minute"
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python --compile-bytecode -r requirements-dev.lock
 	@touch $@
 
 .PHONY: lock

@@ -23,6 +23,12 @@ def until(holds, seconds: float, claim: str) -> None:
         time.sleep(0.2)  # the pause between two looks, not the wait
 
 
+def watched(run_id: str) -> bool:
+    """Whether the triggerer has taken the wait up: before, nobody is there whom a person's word could reach."""
+    logs = (STATE / "airflow" / "logs").glob(f"dag_id=ci_cd/run_id={run_id}/task_id={TASK}/*.trigger.*")
+    return any("starting" in log.read_text() for log in logs)
+
+
 @pytest.fixture
 def deferred(live, api, repository, airflow):
     """A release that waits in the triggerer for a pod that will not become ready."""
@@ -34,7 +40,7 @@ def deferred(live, api, repository, airflow):
     def state() -> str:
         return next((t["state"] for t in api.tasks("ci_cd", run_id) if t["task_id"] == TASK), "")
 
-    until(lambda: state() == "deferred", 120, f"{TASK} was deferred")
+    until(lambda: state() == "deferred" and watched(run_id), 120, f"the triggerer waits for {TASK}")
     yield run_id, state
     if state() == "deferred":
         api.set_state("ci_cd", run_id, TASK, "failed")

@@ -21,6 +21,10 @@ if TYPE_CHECKING:
 _SETTLE_SECONDS = 1.0 + conf.getfloat("workers", "min_heartbeat_interval", fallback=5.0)
 
 
+# The loop itself keeps no reference to what runs in it.
+_ending: set[asyncio.Future[None]] = set()
+
+
 class TkeBaseTrigger(BaseTrigger, abc.ABC):
     """Waits for a final verdict. A subclass says how to look, and names its arguments.
 
@@ -75,6 +79,16 @@ class TkeBaseTrigger(BaseTrigger, abc.ABC):
             return await self.look()
         except TkeError as error:
             return pending(str(error)) if error.retryable else failed(str(error))
+
+    async def on_kill(self) -> None:
+        """Let :meth:`ended_by_person` finish: Airflow cancels a trigger anew in every loop, this call included."""
+        ending = asyncio.ensure_future(self.ended_by_person())
+        _ending.add(ending)
+        ending.add_done_callback(_ending.discard)
+        await asyncio.shield(ending)
+
+    async def ended_by_person(self) -> None:
+        """Undo what should be undone when a person ends the wait; nothing by default."""
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Wait, and hand the verdict to the operator."""

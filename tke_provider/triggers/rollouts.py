@@ -162,7 +162,7 @@ class RolloutTrigger(TkeBaseTrigger):
 
     # --- a person intervenes ----------------------------------------------------------------------------------------
 
-    async def on_kill(self) -> None:
+    async def ended_by_person(self) -> None:
         """Settle the operation as the person who ended the wait wants it, and give the leases back."""
         if not (self.operation and self.service):
             return

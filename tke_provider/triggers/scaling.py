@@ -78,7 +78,7 @@ class SizeTrigger(RolloutTrigger):
         self.size = size
         self.at_least = at_least
 
-    async def on_kill(self) -> None:
+    async def ended_by_person(self) -> None:
         """Give the lease back. The size stays: whoever ended the wait sees it, and knows which they want."""
         from tke_provider.clients import leases
 

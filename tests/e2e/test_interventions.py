@@ -1,14 +1,12 @@
-"""A person steps in, or a process dies, while a release is under way."""
+"""A person steps in while a release is under way."""
 
 from __future__ import annotations
 
-import os
-import signal
 import time
 
 import pytest
 
-from local import STATE, stack
+from local import STATE
 from local.shop import UNREADY_SHOP
 
 pytestmark = pytest.mark.e2e
@@ -64,13 +62,3 @@ def undone(deferred, live, images, api, answer):
 
 def test_a_release_that_a_person_fails_is_undone(undone):
     undone(seconds=30)
-
-
-def test_a_release_outlives_the_death_of_the_triggerer(deferred, undone):
-    _, state = deferred
-    pid = int((STATE / "airflow" / "triggerer.pid").read_text().split()[0])
-    os.kill(pid, signal.SIGKILL)
-    stack.up(("airflow",), stack.current_settings())
-    assert state() == "deferred"
-    # Airflow takes half a minute to find that a triggerer is dead, and gives what it held to the next.
-    undone(seconds=120)

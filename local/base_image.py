@@ -26,7 +26,6 @@ INCLUDED = ("python3-minimal", "python3-pytest", "ca-certificates")
 #: What makes the cached file another one: raise the last number when it is made in another way.
 FILE = f"base-image-{SUITE}-{os.uname().machine}-1.tar"
 MANIFEST = "application/vnd.docker.distribution.manifest.v2+json"
-FALLBACK_MIRROR = "http://deb.debian.org/debian"
 
 
 class BaseImage(Part):
@@ -77,7 +76,7 @@ def _make(file: Path, log: Path) -> None:
     with tempfile.TemporaryDirectory(dir=CACHE) as folder:
         root = Path(folder) / "root"
         packages = ",".join(INCLUDED)
-        script = ["debootstrap", "--variant=minbase", f"--include={packages}", SUITE, str(root), mirror()]
+        script = ["debootstrap", "--variant=minbase", f"--include={packages}", SUITE, str(root), *mirror()]
         said = run(script, "making the base image with debootstrap: once on this machine, about a minute")
         log.write_text(said)
         # Lists and archives of packages: half of its size, and no use in an image.
@@ -92,8 +91,8 @@ def _make(file: Path, log: Path) -> None:
         partial.replace(file)
 
 
-def mirror(etc: Path = Path("/etc/apt")) -> str:
-    """The Debian mirror that apt is configured with; Debian's own where apt names none, as on Ubuntu."""
+def mirror(etc: Path = Path("/etc/apt")) -> list[str]:
+    """The Debian mirror that apt is configured with; none leaves it to debootstrap's own default, as on Ubuntu."""
     for sources in [etc / "sources.list", *sorted((etc / "sources.list.d").glob("*"))]:
         if sources.suffix not in {".list", ".sources"} or not sources.is_file():
             continue
@@ -103,5 +102,5 @@ def mirror(etc: Path = Path("/etc/apt")) -> str:
         for paragraph in re.split(r"\n\s*\n", sources.read_text()):
             found = re.search(pattern, paragraph, re.MULTILINE)
             if found and re.search(rf"\b{SUITE}(?!-)\b", paragraph):
-                return found[1]
-    return FALLBACK_MIRROR
+                return [found[1]]
+    return []

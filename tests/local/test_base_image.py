@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from local.base_image import FALLBACK_MIRROR, mirror
+from local.base_image import mirror
 
 DEB822 = """\
 Types: deb
@@ -39,9 +39,9 @@ def test_the_mirror_is_the_one_that_apt_uses(tmp_path, file, text):
     path = tmp_path / file
     path.parent.mkdir(exist_ok=True)
     path.write_text(text)
-    assert mirror(tmp_path) == "http://mirror.example.com/debian"
+    assert mirror(tmp_path) == ["http://mirror.example.com/debian"]
 
 
-def test_without_one_for_the_suite_it_is_debians_own(tmp_path):
+def test_without_one_for_the_suite_it_is_left_to_debootstrap(tmp_path):
     (tmp_path / "sources.list").write_text("deb http://archive.ubuntu.com/ubuntu noble main\n")
-    assert mirror(tmp_path) == FALLBACK_MIRROR
+    assert mirror(tmp_path) == []

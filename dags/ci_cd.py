@@ -7,15 +7,18 @@ connection ``tke_default``.
 
 from __future__ import annotations
 
+import os
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from airflow.providers.standard.operators.hitl import ApprovalOperator
 from airflow.sdk import DAG, Param, TaskGroup, chain
 
-from tke_provider.operators.checks import TkeRunTestsOperator, TkeSmokeTestOperator
-from tke_provider.operators.images import TcrPromoteImageOperator, TkeBuildImageOperator
+from tke_provider.operators.checks import TkeRunTestsOperator
+from tke_provider.operators.images import TkeBuildImageOperator
+from tke_provider.operators.promotions import TcrPromoteImageOperator
 from tke_provider.operators.rollouts import TkeDeployServiceOperator
+from tke_provider.operators.smoke_tests import TkeSmokeTestOperator
 
 if TYPE_CHECKING:
     from airflow.sdk import XComArg
@@ -44,7 +47,7 @@ FORM = {
         description="The full SHA, 40 digits, as `git rev-parse HEAD` prints it.",
     ),
     "base_image": Param(
-        "python:3.12-slim",
+        os.environ.get("BASE_IMAGE", "python:3.12-slim"),
         type="string",
         title="Base image",
         description="What the Dockerfiles build upon (build argument BASE).",
@@ -57,7 +60,7 @@ with DAG(
     params=FORM,
     max_active_runs=1,
     default_args={"retries": 2, "retry_delay": timedelta(seconds=10)},
-    tags=["tke", "delivery"],
+    tags=["tke", "delivery", "tke-deploy"],
     doc_md=__doc__,
 ) as dag:
     GIT = {"git_url": "{{ params.git_url }}", "commit": "{{ params.commit }}", "git_conn_id": GIT_CONN_ID}

@@ -105,6 +105,11 @@ class Airflow(Part):
         """Everything Airflow is told; nothing of it stands in a file that could go stale."""
         return {
             "AIRFLOW_HOME": str(self.folder),
+            # What the example DAGs would else have to be edited for.
+            "BASE_IMAGE": at.BASE_IMAGE,
+            "SHOP_GIT_URL": at.SHOP_GIT_URL,
+            "TKE_CLUSTER_ID": at.CLUSTER_ID,
+            "BUILDKIT_IMAGE": at.BUILDKIT_IMAGE,
             **{f"AIRFLOW__{name}": value for name, value in self._options().items()},
             **{f"AIRFLOW_CONN_{name}": json.dumps(value) for name, value in _connections().items()},
         }
@@ -115,7 +120,8 @@ class Airflow(Part):
         return {
             "CORE__DAGS_FOLDER": str(ROOT / "dags"),
             "CORE__LOAD_EXAMPLES": "False",
-            "CORE__DAGS_ARE_PAUSED_AT_CREATION": "False",
+            # Examples with a schedule begin when somebody switches them on.
+            "CORE__DAGS_ARE_PAUSED_AT_CREATION": "True",
             "CORE__EXECUTOR": "LocalExecutor",
             # More workers than this lock one another out of SQLite.
             "CORE__PARALLELISM": "8" if postgres else "4",
@@ -181,6 +187,13 @@ def _logins() -> Path:
     return at.AIRFLOW_LOGINS_FILE
 
 
+def push_secret() -> str:
+    """What the Git host signs its deliveries with, made once."""
+    if not at.PUSH_SECRET_FILE.exists():
+        write_secret(at.PUSH_SECRET_FILE, secrets.token_urlsafe(24))
+    return at.PUSH_SECRET_FILE.read_text()
+
+
 def _connections() -> dict[str, dict[str, object]]:
     """Connections that every DAG finds, in Airflow's JSON form."""
     return {
@@ -196,6 +209,13 @@ def _connections() -> dict[str, dict[str, object]]:
                 "api_endpoint": at.EMULATOR_URL,
             },
         },
+        at.PUSH_CONN_ID.upper(): {
+            "conn_type": "tke_webhook",
+            "password": push_secret(),
+            "extra": {"sender": "gitea", "dag_id": "ci_cd", "repositories": at.SHOP_GIT_URL},
+        },
+        "PROMETHEUS_DEFAULT": {"conn_type": "prometheus", "host": at.PROMETHEUS_URL},
+        "BUILDKIT_DEFAULT": _buildkit(),
         "DOCKER_DEFAULT": {
             "conn_type": "docker",
             "host": at.REGISTRY_HOST,
@@ -203,6 +223,15 @@ def _connections() -> dict[str, dict[str, object]]:
             "password": at.REGISTRY_PASSWORD_FILE.read_text(),
         },
     }
+
+
+def _buildkit() -> dict[str, object]:
+    """The connection to BuildKit's daemon; its certificates are empty as long as it has never been up."""
+    files = {"ca_certificate": "ca.pem", "client_certificate": "client.pem", "private_key": "client-key.pem"}
+    paths = {name: at.BUILDKIT_FOLDER / file for name, file in files.items()}
+    host, _, port = at.BUILDKIT_ADDRESS.removeprefix("tcp://").partition(":")
+    extra = {name: path.read_text() if path.exists() else "" for name, path in paths.items()}
+    return {"conn_type": "generic", "host": host, "port": int(port), "extra": extra}
 
 
 def _healthy(since: datetime | None = None) -> bool:

@@ -10,7 +10,7 @@ import httpx
 from local import StackError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Collection, Iterator
 
 #: An answer given in the very moment in which a task starts to wait for it may be lost, so people's slowness is kept.
 _HUMAN_SECONDS = 2.0
@@ -63,6 +63,24 @@ class AirflowApi:
         answer = self._json(self.http.get(f"/api/v2/dags/{dag_id}/dagRuns?state=running&state=queued"))
         return [str(run["dag_run_id"]) for run in answer["dag_runs"]]
 
+    def runs(self, dag_id: str) -> list[str]:
+        """Return the ids of the newest runs."""
+        answer = self._json(self.http.get(f"/api/v2/dags/{dag_id}/dagRuns?order_by=-id&limit=20"))
+        return [str(run["dag_run_id"]) for run in answer["dag_runs"]]
+
+    def first_running(self, dag_id: str, before: Collection[str], timeout: float = 60) -> str:
+        """Wait until a task of a run runs that was not there before, and return the run's id.
+
+        :raises StackError: when none does.
+        """
+        deadline = time.monotonic() + timeout
+        while time.monotonic() < deadline:
+            for run_id in self.runs(dag_id):
+                if run_id not in before and any(task["start_date"] for task in self.tasks(dag_id, run_id)):
+                    return run_id
+            time.sleep(0.1)
+        raise StackError(f"No new run of {dag_id} began within {timeout:.0f} s: see the API server's log")
+
     def state(self, dag_id: str, run_id: str) -> str:
         """Return the run's state."""
         return str(self._json(self.http.get(f"/api/v2/dags/{dag_id}/dagRuns/{run_id}"))["state"])
@@ -95,11 +113,11 @@ class AirflowApi:
                 raise StackError(f"Run {run_id} of {dag_id} did not end in {timeout:.0f} s: {waiting}")
             time.sleep(0.3)
 
-    def answer(self, dag_id: str, run_id: str, task_id: str, option: str) -> None:
+    def answer(self, dag_id: str, run_id: str, task_id: str, option: str, **filled_in: str) -> None:
         """Answer a task that waits for a person, as the UI does."""
         time.sleep(_HUMAN_SECONDS)
         where = f"/api/v2/dags/{dag_id}/dagRuns/{run_id}/taskInstances/{task_id}/-1/hitlDetails"
-        self._json(self.http.patch(where, json={"chosen_options": [option], "params_input": {}}))
+        self._json(self.http.patch(where, json={"chosen_options": [option], "params_input": filled_in}))
 
     def set_state(self, dag_id: str, run_id: str, task_id: str, state: str) -> None:
         """Mark a task as the UI does."""

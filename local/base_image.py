@@ -52,13 +52,18 @@ class BaseImage(Part):
             BASE_IMAGE,
             what="importing the base image",
         )
-        with tempfile.TemporaryDirectory() as config:
-            login = base64.b64encode(f"{REGISTRY_USER}:{REGISTRY_PASSWORD_FILE.read_text()}".encode()).decode()
-            write_secret(Path(config) / "config.json", json.dumps({"auths": {REGISTRY_HOST: {"auth": login}}}))
-            docker("--config", config, "push", "--quiet", BASE_IMAGE, what="pushing the base image")
+        push(BASE_IMAGE)
 
     def stop(self) -> None:
         """An image runs nothing: it stays in the registry's data."""
+
+
+def push(image: str) -> None:
+    """Push an image from the engine to the registry, by a login that is in no file of the user's."""
+    with tempfile.TemporaryDirectory() as config:
+        login = base64.b64encode(f"{REGISTRY_USER}:{REGISTRY_PASSWORD_FILE.read_text()}".encode()).decode()
+        write_secret(Path(config) / "config.json", json.dumps({"auths": {REGISTRY_HOST: {"auth": login}}}))
+        docker("--config", config, "push", "--quiet", image, what=f"pushing {image}")
 
 
 def root_file_system(log: Path) -> Path:

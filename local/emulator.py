@@ -10,6 +10,7 @@ from typing import ClassVar
 
 from local import ROOT
 from local import endpoints as at
+from local.helm import program as helm
 from local.part import Part
 from local.process import Daemon, wait_until
 from local.registry import write_secret
@@ -45,6 +46,7 @@ class Emulator(Part):
         argv = [sys.executable, "-m", "tke_provider.emulator", "--port", str(at.EMULATOR_PORT)]
         argv += ["--secret-id", at.SECRET_ID, "--secret-key-file", str(at.SECRET_KEY_FILE)]
         argv += ["--kubeconfig", str(at.kubeconfig(self.settings)), "--state", str(self.folder / "state.json")]
+        argv += ["--helm", str(helm.program())]
         argv += ["--registry", f"http://{at.REGISTRY_HOST}", "--registry-user", at.REGISTRY_USER]
         argv += ["--registry-password-file", str(at.REGISTRY_PASSWORD_FILE)]
         return Daemon(self.name, argv, self.log, self.folder, cwd=ROOT)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import re
 import shutil
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from local import CACHE, StackError
 from local.lock import locked
+from local.packages import need
 from local.process import run
 from local.progress import say
 
@@ -37,6 +39,8 @@ class Source:
     :param ldflags: flags for the linker beside ``-s -w``.
     :param links: further names for a program that goes by several: link → program.
     :param minutes: what a first run takes on two cores, for the person who waits.
+    :param tags: build tags.
+    :param needs: Debian packages of a C compiler, where a part of it is written in C; none makes static programs.
     """
 
     name: str
@@ -46,6 +50,8 @@ class Source:
     ldflags: str
     links: Mapping[str, str]
     minutes: int
+    tags: tuple[str, ...] = ()
+    needs: tuple[str, ...] = ()
 
     @property
     def programs(self) -> Path:
@@ -54,7 +60,8 @@ class Source:
 
     def _key(self) -> str:
         """Changes with everything that changes the programs."""
-        digest = hashlib.sha256(repr((self.packages, self.ldflags, sorted(self.links.items()))).encode())
+        told = (self.packages + self.tags, self.ldflags, sorted(self.links.items()))
+        digest = hashlib.sha256(repr(told).encode())
         for file in sorted(self._files()):
             digest.update(f"{file.relative_to(self.module)}\0".encode() + file.read_bytes())
         return f"{self.name}-{self.version}-{digest.hexdigest()[:12]}"
@@ -83,21 +90,29 @@ def compiled(source: Source) -> Path:
 def _compile(source: Source, folder: Path) -> None:
     """Compile beside the folder and rename at the end: a compilation that is killed leaves no half program."""
     go = _go()
+    need(*source.needs)
     partial = folder.parent / f"{folder.name}.partial"
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir()
     what = f"compiling {source.name} {source.version}"
     say(f"  … {what}: once on this machine, about {source.minutes} min on two cores")
+    flags = ["-trimpath", "-tags", ",".join(source.tags), "-ldflags", f"-s -w {source.ldflags}"]
     run(
-        [go, "build", "-trimpath", "-ldflags", f"-s -w {source.ldflags}", "-o", f"{partial}/", *source.packages],
+        [go, "build", *flags, "-o", f"{partial}/", *source.packages],
         what,
         cwd=source.module,
-        # Static, as the official releases are; no C compiler is needed.
-        env={**os.environ, "CGO_ENABLED": "0"},
+        # Static, as the official releases are, unless a part is written in C.
+        env={**os.environ, "CGO_ENABLED": "1" if source.needs else "0"},
     )
     for link, program in source.links.items():
         (partial / link).symlink_to(program)
     partial.rename(folder)
+
+
+def module_folder(source: Source, module: str) -> Path:
+    """The folder with the files of a module that the source is compiled from; fetched again if it is gone."""
+    said = run([_go(), "mod", "download", "-json", module], f"looking for the files of {module}", cwd=source.module)
+    return Path(json.loads(said)["Dir"])
 
 
 def _go() -> Path:

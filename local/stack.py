@@ -10,24 +10,43 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from local import ROOT, RUN, STATE, StackError, owner
+from local.adapter.server import Adapter
 from local.airflow import Airflow
 from local.base_image import BaseImage
+from local.buildkit.daemon import BuildKit
 from local.emulator import Emulator
 from local.endpoints import KUBECONFIG_FILE
 from local.engine import Engine
+from local.gitea.server import Gitea
+from local.helm.program import Helm
 from local.kubernetes.cluster import Kubernetes
 from local.kubernetes.dns import Dns
 from local.kwok.controller import Kwok
 from local.lock import locked
 from local.part import Database, Part, Settings
 from local.progress import say
+from local.prometheus import Prometheus
 from local.registry import Registry
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence
 
 #: In the order they are shown; each stands after what it needs.
-PARTS: tuple[type[Part], ...] = (Engine, Registry, BaseImage, Kubernetes, Dns, Kwok, Emulator, Airflow)
+PARTS: tuple[type[Part], ...] = (
+    Engine,
+    Registry,
+    BaseImage,
+    Kubernetes,
+    Dns,
+    Kwok,
+    Prometheus,
+    Adapter,
+    BuildKit,
+    Helm,
+    Emulator,
+    Gitea,
+    Airflow,
+)
 
 
 def up(names: Collection[str], settings: Settings) -> None:

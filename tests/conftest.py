@@ -5,6 +5,7 @@ Airflow reads its configuration when it is first imported, so the environment is
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import os
@@ -12,7 +13,14 @@ import tempfile
 import threading
 from pathlib import Path
 
+import hypothesis
 import pytest
+
+# How long an example takes says how busy the machine is, not whether the code is right.
+hypothesis.settings.register_profile(
+    "tests", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow], derandomize=True
+)
+hypothesis.settings.load_profile("tests")
 
 _HOME = tempfile.TemporaryDirectory(prefix="airflow-provider-tke-tests-")
 os.environ |= {
@@ -25,8 +33,27 @@ os.environ |= {
     "AIRFLOW__CORE__FERNET_KEY": "dGVzdHMtb25seS10ZXN0cy1vbmx5LXRlc3RzLW9ubHk=",
 }
 
-pytest_plugins = ("tests.live_cluster", "tests.registry_and_engine")
-STACK_PARTS = ("engine", "registry", "base-image", "kubernetes", "dns", "kwok", "emulator")
+pytest_plugins = (
+    "tests.live_helm",
+    "tests.live_builders",
+    "tests.live_cluster",
+    "tests.live_pods",
+    "tests.live_prometheus",
+    "tests.registry_and_engine",
+)
+_KEY_ID, _KEY = "AKIDtests", "secret-key-of-the-tests"
+STACK_PARTS = (
+    "engine",
+    "registry",
+    "base-image",
+    "kubernetes",
+    "dns",
+    "kwok",
+    "buildkit",
+    "prometheus",
+    "helm",
+    "emulator",
+)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -56,6 +83,13 @@ def airflow(stack):
         yield endpoints.read()
 
 
+@pytest.fixture(scope="session")
+def adapter(stack):
+    """Bring up what HPAs read their metrics from."""
+    with _up(("adapter",)):
+        yield
+
+
 class _up:  # noqa: N801  # a context manager, named as it reads
     def __init__(self, parts: tuple[str, ...]) -> None:
         self.parts = parts
@@ -64,6 +98,8 @@ class _up:  # noqa: N801  # a context manager, named as it reads
         from local import endpoints, stack
 
         self.before = {name for name, up in stack.status().items() if up}
+        needed = {kind.name for kind in stack.with_needs(stack.select(self.parts))}
+        self.ours = needed - self.before
         stack.up(self.parts, stack.wanted_settings(database="postgres"))
         where = endpoints.read()
         os.environ |= {
@@ -79,8 +115,8 @@ class _up:  # noqa: N801  # a context manager, named as it reads
 
         if not self.before:
             stack.down(())
-        elif started := [name for name, up in stack.status().items() if up and name not in self.before]:
-            stack.down(started)
+        elif self.ours:
+            stack.down(self.ours)
 
 
 @dataclasses.dataclass
@@ -95,6 +131,10 @@ class EmulatedCloud:
     def trouble(self, kind: str, action: str = "*", **more: object) -> None:
         """Let something go wrong with the next call of an action."""
         self._ask("POST", "trouble", {"kind": kind, "action": action, **more})
+
+    def tell(self, what: str, **body: object) -> dict:
+        """Use the emulator's remote control."""
+        return self._ask("POST", what, body)
 
     def calls(self, action: str) -> list[dict]:
         """The calls of an action in this test, as the cloud saw them."""
@@ -115,33 +155,39 @@ class EmulatedCloud:
         monkeypatch.setenv(f"AIRFLOW_CONN_{conn_id.upper()}", json.dumps(connection))
 
 
-@pytest.fixture(scope="session")
-def _emulator(tmp_path_factory):
-    """One emulator for all tests, in a thread of this process: it imports nothing of what is tested."""
+@contextlib.contextmanager
+def emulating(settings):
+    """An emulator and its URL, in a thread of this process: it imports nothing of what is tested."""
     import uvicorn
 
     from tke_provider.emulator.app import App, running
-    from tke_provider.emulator.cloud import Settings
 
-    settings = Settings(tmp_path_factory.mktemp("emulator") / "state.json", "AKIDtests", "secret-key-of-the-tests")
     with running(settings) as cloud:
         server = uvicorn.Server(uvicorn.Config(App(cloud), port=0, log_level="warning", lifespan="off"))
         thread = threading.Thread(target=server.run)
         thread.start()
         try:
-            yield cloud, server, thread
+            while not server.started and thread.is_alive():
+                thread.join(0.01)
+            yield cloud, f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
         finally:
             server.should_exit = True
             thread.join()
 
 
+@pytest.fixture(scope="session")
+def _emulator(tmp_path_factory):
+    """One emulator for all tests."""
+    from tke_provider.emulator.cloud import Settings
+
+    with emulating(Settings(tmp_path_factory.mktemp("emulator") / "state.json", _KEY_ID, _KEY)) as emulator:
+        yield emulator
+
+
 @pytest.fixture
 def cloud(_emulator) -> EmulatedCloud:
     """An emulated Tencent Cloud in its first state."""
-    emulator, server, thread = _emulator
-    while not server.started and thread.is_alive():
-        thread.join(0.01)
+    emulator, url = _emulator
     with emulator.lock:
         emulator.reset()
-    port = server.servers[0].sockets[0].getsockname()[1]
-    return EmulatedCloud(f"http://127.0.0.1:{port}", "AKIDtests", "secret-key-of-the-tests")
+    return EmulatedCloud(url, _KEY_ID, _KEY)

@@ -73,11 +73,11 @@ class Place:
 
         return await until(there)
 
-    async def say(self, pod: dict, **container: Any) -> None:
+    async def say(self, pod: dict, phase: str = "Pending", **container: Any) -> None:
         """Say what a kubelet says of a pod's container."""
         status = {"name": "web", "image": "web", "imageID": "", "ready": False, "restartCount": 0, **container}
         request = await self.cluster._on(ObjectRef.of(pod), "patch", subresource="status")
-        body = {"status": {"phase": "Pending", "containerStatuses": [status]}}
+        body = {"status": {"phase": phase, "containerStatuses": [status]}}
         await self.cluster._json(request._replace(body=body, content="application/merge-patch+json"))
 
 
@@ -100,9 +100,10 @@ async def until(look: Callable[[], Awaitable[Any]], seconds: float = 60.0) -> An
     return found
 
 
-def run_of(run_id: str = "run-1", *, max_tries: int = 0) -> dict:
+def run_of(run_id: str = "run-1", *, max_tries: int = 0, try_number: int = 1) -> dict:
     """The context of a task; every run is another operation, and so is every Clear."""
-    ti = SimpleNamespace(dag_id="shop", run_id=run_id, task_id="deploy", map_index=-1, max_tries=max_tries)
+    numbers = {"map_index": -1, "max_tries": max_tries, "try_number": try_number}
+    ti = SimpleNamespace(dag_id="shop", run_id=run_id, task_id="deploy", **numbers)
     return {"ti": ti}
 
 

@@ -46,6 +46,28 @@ def registry(stack) -> StackRegistry:
 
 
 @pytest.fixture
+def tcr_cloud(registry, tmp_path, monkeypatch):
+    """An emulated Tencent Cloud in front of the registry and the live cluster, as the connection tke_default."""
+    from tests.conftest import EmulatedCloud, emulating
+    from tke_provider.emulator.cloud import Settings
+
+    settings = Settings(
+        tmp_path / "tcr.json",
+        "AKIDtests",
+        "secret-key",
+        temporary=True,
+        kubeconfig=Path(os.environ["TKE_TEST_KUBECONFIG"]),
+        registry=f"http://{registry.host}",
+        registry_user=registry.username,
+        registry_password=registry.password,
+    )
+    with emulating(settings) as (_, url):
+        cloud = EmulatedCloud(url, "AKIDtests", "secret-key")
+        cloud.connect(monkeypatch, use_external_endpoint=True)
+        yield cloud
+
+
+@pytest.fixture
 def docker_api(stack):
     """The engine, as the docker package speaks to it."""
     from docker import APIClient

@@ -24,7 +24,9 @@ manager = ProvidersManager()
 form = [widget for name, widget in manager.connection_form_widgets.items() if "tke" in name]
 hooks = {name for name in manager.hooks}
 import tke_provider
+from importlib import resources
 print(json.dumps({
+    "schemas": sorted(each.name for each in resources.files("tke_provider.domain").iterdir() if ".json" in each.name),
     "where": tke_provider.__file__,
     "providers": [name for name in manager.providers if "tke" in name],
     "connection": "tke" in hooks,
@@ -67,6 +69,7 @@ def test_the_wheel_shows_provider_connection_form_and_plugin(clean):
     assert seen["providers"] == ["airflow-provider-tke"]
     assert seen["connection"]
     assert seen["plugins"] == ["tke"]
+    assert {"plan.schema.json", "release_spec.schema.json"} <= set(seen["schemas"])
     assert seen["errors"] == {}
 
 

@@ -17,7 +17,7 @@ from tke_provider.hooks.tke import TkeHook
 from tke_provider.provider_info import get_provider_info
 
 INFO = get_provider_info()
-(CONNECTION,) = INFO["connection-types"]
+CONNECTION, *OTHERS = INFO["connection-types"]
 FIELDS = CONNECTION["conn-fields"]
 
 
@@ -86,3 +86,25 @@ def test_airflow_shows_the_form_without_loading_the_hook():
 @pytest.mark.parametrize("path", INFO["extra-links"])
 def test_every_link_exists(path):
     assert load(path).name
+
+
+@pytest.mark.parametrize("connection", OTHERS, ids=lambda connection: connection["connection-type"])
+def test_every_other_connection_belongs_to_its_hook(connection):
+    hook = load(connection["hook-class-name"])
+    assert (hook.conn_type, hook.hook_name) == (connection["connection-type"], connection["hook-name"])
+
+
+@pytest.mark.parametrize("path", INFO["notifications"])
+def test_every_notifier_exists(path):
+    from airflow.providers.common.compat.sdk import BaseNotifier
+
+    assert issubclass(load(path), BaseNotifier)
+
+
+def test_airflow_makes_the_asset_of_a_service():
+    from airflow.sdk.providers_manager_runtime import ProvidersManagerTaskRuntime
+
+    manager = ProvidersManagerTaskRuntime()
+    asset = manager.asset_factories["tke"](cluster="cls-1", namespace="production", service="shop")
+    assert asset.uri == "tke://cls-1/production/shop"
+    assert "tke" in manager.asset_uri_handlers

@@ -14,7 +14,7 @@
     │   ├── ChecksFailedError    the image does not pass its checks
     │   └── RolloutError         the image does not come up in the cluster
     ├── ConflictError          whoever else works on the same thing
-    │   ├── OwnedError           something else writes this number
+    │   ├── OwnedError           something else writes this number or field
     │   └── BusyError            another change is under way                         (retry helps)
     ├── CapacityError          whoever manages quotas, stock and money
     └── UnavailableError       nobody: wait                                         (retry helps)
@@ -98,7 +98,7 @@ class ConflictError(TkeError):
 
 
 class OwnedError(ConflictError):
-    """A number has another writer (HPA, KEDA, autoscaler); the message names it."""
+    """A number or field has another writer (HPA, KEDA, autoscaler, field manager); the message names it."""
 
 
 class BusyError(ConflictError):

@@ -16,12 +16,41 @@ def get_provider_info() -> dict[str, object]:
                 "hook-name": "Tencent Kubernetes Engine",
                 "ui-field-behaviour": _STANDARD_FIELDS,
                 "conn-fields": _EXTRA_FIELDS,
+            },
+            {
+                "connection-type": "tke_webhook",
+                "hook-class-name": "tke_provider.hooks.webhooks.WebhookHook",
+                "hook-name": "Webhook for Tencent Kubernetes Engine",
+                "ui-field-behaviour": _WEBHOOK_STANDARD_FIELDS,
+                "conn-fields": _WEBHOOK_FIELDS,
+            },
+            {
+                "connection-type": "prometheus",
+                "hook-class-name": "tke_provider.hooks.prometheus.PrometheusHook",
+                "hook-name": "Prometheus",
+                "ui-field-behaviour": _PROMETHEUS_STANDARD_FIELDS,
+                "conn-fields": _PROMETHEUS_FIELDS,
+            },
+            {
+                "connection-type": "wecom",
+                "hook-class-name": "tke_provider.hooks.wecom.WeComHook",
+                "hook-name": "WeCom group robot",
+                "ui-field-behaviour": _WECOM_STANDARD_FIELDS,
+            },
+        ],
+        "asset-uris": [
+            {
+                "schemes": ["tke"],
+                "handler": "tke_provider.domain.assets.sanitize_uri",
+                "factory": "tke_provider.operators.assets.release_asset",
             }
         ],
+        "notifications": ["tke_provider.notifications.wecom.WeComNotifier"],
         "extra-links": [
             f"tke_provider.links.console.{name}"
             for name in ("ClusterLink", "WorkloadLink", "NodePoolLink", "ImageLink")
-        ],
+        ]
+        + ["tke_provider.links.reports.ReportsLink"],
     }
 
 
@@ -93,4 +122,80 @@ _EXTRA_FIELDS = {
         "description": "For a cluster of your own: used instead of asking TKE for one.",
         "schema": {"type": _TEXT, "format": "multiline"},
     },
+}
+
+_WEBHOOK_STANDARD_FIELDS = {
+    "hidden-fields": ["host", "port", "schema", "login"],
+    "relabeling": {"password": "Secret"},
+    "placeholders": {"password": "the same as at the sender"},
+}
+
+_WEBHOOK_FIELDS = {
+    "sender": {
+        "label": "Sender",
+        "description": "Who delivers to /tke/webhooks/<connection id>. generic signs as docs/pushes.md says.",
+        "schema": {
+            "type": "string",
+            "enum": ["github", "gitlab", "gitea", "gitee", "coding", "gongfeng", "tcr", "generic"],
+        },
+    },
+    "dag_id": {"label": "DAG", "description": "What a delivery starts.", "schema": {"type": "string"}},
+    "repositories": {
+        "label": "Repositories",
+        "description": "Addresses as they are to be cloned, separated by spaces. Any other starts nothing.",
+        "schema": {"type": "string"},
+    },
+    "branches": {
+        "label": "Branches",
+        "description": "Patterns such as main release/*, separated by spaces.",
+        "schema": {"type": _TEXT, "default": "main master"},
+    },
+    "tags": {
+        "label": "Tags",
+        "description": "Patterns such as v*, separated by spaces. Without any, tags start nothing.",
+        "schema": {"type": _TEXT},
+    },
+    "paths": {
+        "label": "Paths",
+        "description": "Patterns of files such as services/*; a push that changes none of them starts nothing.",
+        "schema": {"type": _TEXT},
+    },
+    "params": {
+        "label": "Parameters",
+        "description": (
+            "JSON: parameter of the DAG and what it is filled with: repository, commit, branch, tag or digest."
+            ' Default: {"git_url": "repository", "commit": "commit"}.'
+        ),
+        "schema": {"type": _TEXT},
+    },
+    "build": {
+        "label": "Build",
+        "description": "every: each push. latest: a newer push of a branch skips runs of older ones that still wait.",
+        "schema": {"type": "string", "enum": ["every", "latest"], "default": "every"},
+    },
+    "per_minute": {
+        "label": "Deliveries a minute",
+        "description": "More than these are asked to come later.",
+        "schema": {"type": "integer", "minimum": 1, "default": 60},
+    },
+}
+
+_PROMETHEUS_STANDARD_FIELDS = {
+    "hidden-fields": [],
+    "relabeling": {"login": "User (AppID)", "password": "Password (instance token)", "schema": "Scheme"},
+    "placeholders": {"host": "10.0.0.9 or http://10.0.0.9:9090/path", "port": "9090", "schema": "http"},
+}
+
+_PROMETHEUS_FIELDS = {
+    "bearer_token": {
+        "label": "Bearer token",
+        "description": "Sent instead of user and password.",
+        "schema": {"type": _TEXT, "format": "password"},
+    },
+}
+
+_WECOM_STANDARD_FIELDS = {
+    "hidden-fields": ["login", "extra"],
+    "relabeling": {"password": "Key", "host": "Gateway"},
+    "placeholders": {"password": "what the webhook URL ends with, after key=", "host": "https://qyapi.weixin.qq.com"},
 }

@@ -31,6 +31,7 @@ from local.kubernetes.containerd import (
 )
 from local.kubernetes.control_plane import api_server, controller_manager, etcd, scheduler
 from local.kubernetes.daemons import environment, get, healthy
+from local.kubernetes.front_proxy import ensure_front_proxy
 from local.kubernetes.identities import PKI, ensure_identities
 from local.kubernetes.network import bridge_exists, network_is_up, set_up_network, tear_down_network
 from local.kubernetes.node import configure_node, kubelet, proxy, refuse_beside_another_kubelet, remove_traces
@@ -112,6 +113,7 @@ def node_is_ready() -> bool:
 def _start_cluster() -> None:
     """Start everything that does not run, each after what it cannot wait for by itself."""
     ensure_identities()
+    ensure_front_proxy()
     set_up_network()
     configure_node()
     store, api = etcd(), api_server()

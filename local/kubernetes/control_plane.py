@@ -16,6 +16,7 @@ from local.kubernetes import (
     SERVICES,
 )
 from local.kubernetes.daemons import daemon
+from local.kubernetes.front_proxy import front_proxy_flags
 from local.kubernetes.identities import (
     API_SERVER,
     CA_FILE,
@@ -94,6 +95,7 @@ def api_server() -> Daemon:
             f"--service-account-issuer={issuer}",
             f"--service-account-key-file={SERVICE_ACCOUNT_PUBLIC_FILE}",
             f"--service-account-signing-key-file={SERVICE_ACCOUNT_KEY_FILE}",
+            *front_proxy_flags(),
         ],
     )
 
@@ -114,6 +116,8 @@ def controller_manager() -> Daemon:
             f"--cluster-signing-cert-file={CA_FILE}",
             f"--cluster-signing-key-file={CA_KEY_FILE}",
             f"--flex-volume-plugin-dir={FOLDER / 'volume-plugins'}",
+            # A third of the default, for people who watch it.
+            "--horizontal-pod-autoscaler-sync-period=5s",
         ],
     )
 

@@ -6,8 +6,9 @@ import uuid
 
 import pytest
 
-from tke_provider.clients.engine import OPERATION_LABEL, Engine, Run
-from tke_provider.domain.images import Build
+from tke_provider.clients.engine import OPERATION_LABEL, Engine
+from tke_provider.domain.images import Build, Image
+from tke_provider.domain.runs import Run
 from tke_provider.exceptions import (
     BuildError,
     CredentialError,
@@ -89,16 +90,17 @@ async def test_without_a_login_a_registry_that_wants_one_refuses_the_push(docker
 
 async def test_a_command_runs_in_the_image_and_its_report_comes_back(engine, image, run, containers):
     said: list[str] = []
-    asked = script(run, "echo one; echo two >&2; echo -n '<r/>' > /tmp/r.xml; exit 3", report="/tmp/r.xml")
+    text = "echo one; echo two >&2; echo -n '<r/>' > /tmp/r.xml; exit 3"
+    asked = script(run, text, reports=("/tmp/r.xml", "/tmp/nothing.xml"))
     ended = await engine.run(image, asked, said.append)
-    assert (ended.exit_code, ended.report, ended.out_of_memory) == (3, b"<r/>", False)
+    assert (ended.exit_code, ended.reports, ended.out_of_memory) == (3, {"/tmp/r.xml": b"<r/>"}, False)
     assert sorted(said) == ["one", "two"]
     assert containers() == []
 
 
 @pytest.mark.parametrize("report", ["/tmp/nothing.xml", "/tmp"])
 async def test_a_report_that_is_missing_or_a_folder_is_none(engine, image, run, report):
-    assert (await engine.run(image, script(run, "true", report=report), print)).report is None
+    assert (await engine.run(image, script(run, "true", reports=(report,)), print)).reports == {}
 
 
 async def test_the_container_has_its_limits_and_no_way_out(engine, image, run):
@@ -109,6 +111,25 @@ async def test_the_container_has_its_limits_and_no_way_out(engine, image, run):
     assert said[0] == "lo"
     assert "NoNewPrivs:\t1" in said
     assert str(64 * 2**20) in said
+
+
+async def test_a_report_that_is_too_large_is_not_read(engine, image, run, containers):
+    with pytest.raises(InputError, match=r"/tmp/r\.xml has 20971520 bytes or more"):
+        await engine.run(image, script(run, "head -c 20971520 /dev/zero > /tmp/r.xml", reports=("/tmp/r.xml",)), print)
+    assert containers() == []
+
+
+async def test_a_line_without_an_end_is_said_in_parts(engine, image, run):
+    said: list[str] = []
+    await engine.run(image, script(run, "printf %01000000d 0"), said.append)
+    assert len(said) > 1
+    assert "".join(said) == "0" * 1_000_000
+
+
+async def test_the_images_own_entrypoint_does_not_come_before_the_command(engine, build, context, run):
+    folder = context('ENTRYPOINT ["false"]')
+    served = Image(build.repository, await engine.build(folder, build, lambda _: None))
+    assert (await engine.run(served, script(run, "exit 3"), print)).exit_code == 3
 
 
 async def test_variables_reach_the_command(engine, image, run):

@@ -1,27 +1,14 @@
 from __future__ import annotations
 
 import asyncio
-import base64
-import os
-import subprocess
-import threading
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from tempfile import gettempdir
 
 import pytest
 
-from tke_provider.clients.git import GitLogin, check_source, checkout, host_of
+from tests.live_builders import BASIC, PASSWORD, git
+from tke_provider.clients.git import GitLogin, check_source, checkout, commit_time, host_of
 from tke_provider.exceptions import CredentialError, InputError, NotFoundError, UnavailableError
-
-PASSWORD = "t0ken-of-the-test"
-BASIC = "Basic " + base64.b64encode(f"test:{PASSWORD}".encode()).decode()
-
-
-def git(folder: Path, *words: str) -> str:
-    identity = ["-c", "user.name=Test", "-c", "user.email=test@example.com", "-c", "init.defaultBranch=main"]
-    done = subprocess.run(["git", "-C", folder, *identity, *words], check=True, capture_output=True, text=True)
-    return done.stdout.strip()
 
 
 def commit(folder: Path, text: str) -> str:
@@ -42,56 +29,11 @@ def repository(tmp_path):
     return folder, first, second
 
 
-class _Host(BaseHTTPRequestHandler):
-    """Git's own smart HTTP backend behind HTTP basic authentication."""
-
-    protocol_version = "HTTP/1.0"
-    root: Path
-    seen: list[str]
-
-    def do_GET(self) -> None:
-        authorization = self.headers.get("Authorization", "")
-        self.seen.append(authorization)
-        if authorization != BASIC:
-            self.send_response(401)
-            self.send_header("WWW-Authenticate", 'Basic realm="git"')
-            self.end_headers()
-            return
-        path, _, query = self.path.partition("?")
-        body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-        environment = {
-            **os.environ,
-            "GIT_PROJECT_ROOT": str(self.root),
-            "GIT_HTTP_EXPORT_ALL": "1",
-            "PATH_INFO": path,
-            "QUERY_STRING": query,
-            "REQUEST_METHOD": self.command,
-            "CONTENT_TYPE": self.headers.get("Content-Type", ""),
-            "CONTENT_LENGTH": str(len(body)),
-            "HTTP_CONTENT_ENCODING": self.headers.get("Content-Encoding", ""),
-            "GIT_PROTOCOL": self.headers.get("Git-Protocol", ""),
-        }
-        answer = subprocess.run(["git", "http-backend"], input=body, env=environment, check=True, capture_output=True)
-        head, _, content = answer.stdout.partition(b"\r\n\r\n")
-        status = next((line[8:11] for line in head.split(b"\r\n") if line.startswith(b"Status: ")), b"200")
-        self.wfile.write(b"HTTP/1.0 " + status + b" as git says\r\n" + head + b"\r\n\r\n" + content)
-
-    do_POST = do_GET  # noqa: N815  # the name that the server calls
-
-    def log_message(self, *_: object) -> None:
-        """Say nothing."""
-
-
 @pytest.fixture
-def host(tmp_path):
+def host(git_host):
     """A git host that wants a login: its address, and the Authorization headers that it was shown."""
-    handler = type("Host", (_Host,), {"root": tmp_path, "seen": []})
-    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
-        thread.start()
-        yield f"127.0.0.1:{server.server_port}", handler.seen
-        server.shutdown()
-        thread.join()
+    address, handler = git_host(login=True)
+    return address, handler.seen
 
 
 async def read(url: str, sha: str, login: GitLogin | None = None) -> str:
@@ -109,6 +51,21 @@ async def test_exactly_the_commit_is_there_without_its_history_and_the_folder_is
         assert [path.name for path in found.iterdir()] == ["file"]
         assert (found / "file").read_text() == "first"
     assert not found.exists()
+
+
+async def test_everything_carries_the_time_of_the_commit_whenever_it_was_fetched(repository):
+    folder, first, _ = repository
+    committed = int(git(folder, "show", "--no-patch", "--format=%ct", first))
+    async with checkout(str(folder), first) as found:
+        assert {path.stat().st_mtime for path in (found, *found.rglob("*"))} == {committed}
+
+
+@pytest.mark.parametrize("filtering", ["true", "false"])
+async def test_the_time_of_a_commit_is_known_without_its_files_where_the_server_can(repository, filtering):
+    folder, first, _ = repository
+    git(folder, "config", "uploadpack.allowFilter", filtering)
+    committed = int(git(folder, "show", "--no-patch", "--format=%ct", first))
+    assert await commit_time(f"file://{folder}", first) == committed
 
 
 async def test_the_folder_is_gone_when_its_user_fails(repository):

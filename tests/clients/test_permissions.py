@@ -8,11 +8,20 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 # Rights of the registry's own protocol, which no call of the API stands for.
-REGISTRY = {"tcr:PullRepository", "tcr:PushRepository", "tcr:CreateRepository"}
+REGISTRY = {"tcr:PullRepository", "tcr:PushRepository"}
 
 
-SPEAKERS = ("clients/credentials.py", "clients/tcr.py", "clients/tke.py", "hooks/tke.py")
-ACTION = re.compile(r'"((?:Describe|Get|List|Modify|Create|Scale|Delete)[A-Z]\w+)"')
+SPEAKERS = (
+    "clients/credentials.py",
+    "clients/helm.py",
+    "clients/monitor.py",
+    "clients/tcr.py",
+    "clients/tcss.py",
+    "clients/tke.py",
+    "hooks/tke.py",
+)
+VERBS = "Describe|Get|List|Modify|Create|Scale|Delete|Upgrade|Rollback|Uninstall|Cancel|Duplicate"
+ACTION = re.compile(rf'"((?:{VERBS})[A-Z]\w+)"')
 
 
 def test_the_policy_names_every_action_that_is_called_and_no_other():

@@ -203,7 +203,7 @@ def test_a_key_shows_only_its_id():
     ["127.0.0.1:80", "ftp://host", "https://host/path", "https://", "https://host?a=b", "http://[::1", "http://h:abc"],
 )
 def test_an_endpoint_is_scheme_and_host(endpoint):
-    with pytest.raises(InputError, match=r"API endpoint '.*; write http:// or https://"):
+    with pytest.raises(InputError, match=r"API endpoint '.*; write (it as scheme|http)://"):
         split_endpoint(endpoint)
 
 
@@ -225,6 +225,9 @@ def test_the_endpoint_follows_region_and_override(region, endpoint, expected):
     [
         ("RequestLimitExceeded", ThrottledError),
         ("RequestLimitExceeded.UinLimitExceeded", ThrottledError),
+        ("LimitExceeded.LimitedAccess", ThrottledError),
+        ("InternalError.ExeTimeout", UnavailableError),
+        ("FailedOperation.DataQueryFailed", UnavailableError),
         ("InternalError.ClusterNotFound", NotFoundError),
         ("InvalidParameter.ClusterNotFound", NotFoundError),
         ("FailedOperation.ClusterNotFound", NotFoundError),

@@ -4,7 +4,7 @@ import dataclasses
 
 import pytest
 
-from tke_provider.domain.images import BUILD_KEY, REVISION, SOURCE, Build, Image, release_tag
+from tke_provider.domain.images import BUILD_KEY, REVISION, SOURCE, Build, Image, release_tag, split_host
 from tke_provider.exceptions import InputError
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
@@ -43,7 +43,7 @@ def test_the_tag_begins_with_the_commit_and_is_one_that_registries_take():
 
 
 def test_the_labels_say_where_the_image_came_from():
-    labels = BUILD.labels("2026-01-01T00:00:00+00:00")
+    labels = BUILD.labels(1767225600)
     assert labels[REVISION] == COMMIT
     assert labels[SOURCE] == "https://git.example/web"
     assert BUILD.is_origin_of(labels)
@@ -57,7 +57,7 @@ def test_an_image_that_somebody_else_gave_the_tag_is_not_taken_for_this_build():
 def test_a_folder_is_never_taken_for_built_because_no_commit_vouches_for_it():
     folder = Build("demo.tencentcloudcr.com/test/web")
     assert folder.tag.startswith("local-")
-    assert not folder.is_origin_of(folder.labels("2026-01-01T00:00:00+00:00"))
+    assert not folder.is_origin_of(folder.labels(1767225600))
     assert not dataclasses.replace(folder, commit=COMMIT).tag.startswith(COMMIT[:12])
 
 
@@ -94,3 +94,17 @@ def test_two_images_never_want_the_same_release_tag():
     assert release_tag(image) == "0123456789ab-555555555555"
     assert release_tag(image) != release_tag(other)
     assert release_tag(dataclasses.replace(image, commit="")) == "555555555555"
+
+
+@pytest.mark.parametrize(
+    ("name", "parts"),
+    [
+        ("demo.tencentcloudcr.com/test/web", ("demo.tencentcloudcr.com", "test/web")),
+        ("127.0.0.1:5050/test/web:1", ("127.0.0.1:5050", "test/web:1")),
+        ("localhost/web", ("localhost", "web")),
+        ("test/web", ("", "test/web")),
+        ("web", ("", "web")),
+    ],
+)
+def test_a_registry_is_told_from_a_namespace(name, parts):
+    assert split_host(name) == parts

@@ -1,12 +1,30 @@
+import dataclasses
+import datetime as dt
+
 import pytest
 
+from tke_provider.domain import releases
 from tke_provider.domain.manifests import ObjectRef
 from tke_provider.domain.operations import OPERATION
-from tke_provider.domain.releases import Record, Stage, as_it_was, begin, decode, encode, lease_names, may_delete
-from tke_provider.exceptions import InputError
+from tke_provider.domain.releases import (
+    Record,
+    Stage,
+    as_it_was,
+    check_service,
+    decode,
+    encode,
+    last_good,
+    lease_names,
+    may_delete,
+    surplus,
+    way_back,
+)
+from tke_provider.exceptions import InputError, NotFoundError
 
 WEB = ObjectRef("apps/v1", "Deployment", "shop", "web")
 NEW = ObjectRef("v1", "Service", "shop", "web")
+NOW = dt.datetime(2026, 1, 2, 3, 4, 5, tzinfo=dt.timezone.utc)
+LATER = NOW + dt.timedelta(minutes=1)
 
 
 def live(image, op="op-0"):
@@ -22,8 +40,16 @@ def live(image, op="op-0"):
     }
 
 
-def record(op, stage, before=None, ops=()):
-    return Record(op, stage, "", {}, before or {WEB: as_it_was(live("good"))}, ops)
+def draft(op, **more):
+    return Record(service="web", namespace="shop", op=op, **more)
+
+
+def record(op, stage, before=None, ops=(), **more):
+    return draft(op, stage=stage, before=before or {WEB: as_it_was(live("good"))}, ops=ops, **{"revision": 4, **more})
+
+
+def begin(previous, op, objects, now=NOW, **more):
+    return releases.begin(previous, draft(op, **more), objects, now)
 
 
 def test_what_the_cluster_writes_itself_is_no_part_of_the_way_back():
@@ -33,57 +59,97 @@ def test_what_the_cluster_writes_itself_is_no_part_of_the_way_back():
 
 
 def test_a_first_release_has_what_is_live_as_its_way_back():
-    begun = begin(None, "op-1", "c", {"web": "i"}, {WEB: live("good"), NEW: None})
-    assert begun.stage is Stage.APPLYING
+    begun = begin(None, "op-1", {WEB: live("good"), NEW: None})
+    assert (begun.stage, begun.revision, begun.started) == (Stage.APPLYING, 1, NOW)
     assert begun.before == {WEB: as_it_was(live("good")), NEW: None}
+    assert begun.previous == {"web/web": "good"}
     assert begun.workloads() == begun.workloads_before() == [WEB]
 
 
 @pytest.mark.parametrize("stage", [Stage.LIVE, Stage.ROLLED_BACK])
 def test_a_release_after_one_that_ended_starts_from_what_is_live(stage):
-    begun = begin(record("op-1", stage), "op-2", "", {}, {WEB: live("newer", "op-1")})
+    begun = begin(record("op-1", stage), "op-2", {WEB: live("newer", "op-1")})
     assert begun.before == {WEB: as_it_was(live("newer", "op-1"))}
-    assert begun.ops == ()
+    assert (begun.revision, begun.ops) == (5, ())
 
 
 @pytest.mark.parametrize("stage", [Stage.APPLYING, Stage.UNDOING])
 def test_a_release_after_one_that_died_takes_over_its_way_back(stage):
-    begun = begin(record("op-1", stage, ops=("op-0b",)), "op-2", "", {}, {WEB: live("half", "op-1"), NEW: None})
+    begun = begin(record("op-1", stage, ops=("op-0b",), step=2), "op-2", {WEB: live("half", "op-1"), NEW: None})
     assert begun.before == {WEB: as_it_was(live("good")), NEW: None}
-    assert begun.ops == ("op-0b", "op-1")
+    assert (begun.ops, begun.revision, begun.step) == (("op-0b", "op-1"), 5, 0)
     assert begun.undoes(live("half", "op-1"))
 
 
 @pytest.mark.parametrize("stage", [Stage.APPLYING, Stage.LIVE])
-def test_a_retry_keeps_its_way_back(stage):
-    begun = begin(record("op-1", stage), "op-1", "", {}, {WEB: live("half", "op-1")})
+def test_a_retry_keeps_its_number_its_way_back_and_how_far_it_got(stage):
+    first = record("op-1", stage, started=NOW, step=2, since=NOW, meanwhile=(live("canary"),))
+    begun = begin(first, "op-1", {WEB: live("half", "op-1")}, LATER)
+    assert begun.meanwhile == (live("canary"),)
     assert begun.before == {WEB: as_it_was(live("good"))}
-    assert begun.ops == ()
+    assert (begun.revision, begun.started, begun.ops) == (4, NOW, ())
+    assert (begun.step, begun.since) == (2, NOW)
+
+
+def test_a_retry_of_what_was_undone_begins_anew():
+    first = record("op-1", Stage.ROLLED_BACK, started=NOW, step=2, since=NOW)
+    begun = begin(first, "op-1", {WEB: live("good")}, LATER)
+    assert (begun.stage, begun.revision, begun.step, begun.since) == (Stage.APPLYING, 4, 0, None)
 
 
 def test_what_somebody_else_changed_is_not_undone():
-    begun = begin(None, "op-1", "", {}, {WEB: live("good")})
+    begun = begin(None, "op-1", {WEB: live("good")})
     assert not begun.undoes(live("good", "op-0"))
     assert not begun.undoes(live("other", "op-9"))
     assert not begun.undoes(None)
 
 
+@pytest.mark.parametrize(
+    ("now", "taken"),
+    [
+        (live("good", "op-0"), False),
+        (live("new", "op-1"), False),
+        (live("debug", "op-1"), True),
+        (live("other", "op-9"), True),
+        (None, True),
+    ],
+)
+def test_a_workload_is_taken_by_whoever_changed_it_since(now, taken):
+    begun = begin(None, "op-1", {WEB: live("good")}, applied=(live("new", "op-1"),), images={"web": "new"})
+    assert begun.is_taken(WEB, now) is taken
+
+
 def test_a_record_survives_its_secret():
-    begun = begin(record("op-1", Stage.APPLYING), "op-2", "c", {"web": "i"}, {WEB: live("good"), NEW: None})
-    secret = encode(begun, "shop", "web")
-    assert decode(secret) == begun
-    assert secret["metadata"]["name"] == "tke-release.web"
-    assert encode(begun, "shop", "web") == secret
-
-
-def test_no_secret_is_no_record():
-    assert decode(None) is None
+    begun = begin(
+        record("op-1", Stage.APPLYING),
+        "op-2",
+        {WEB: live("good"), NEW: None},
+        commit="c",
+        images={"web": "i"},
+        checks=("12 tests passed",),
+        applied=(live("new"),),
+        who="ann",
+        approver="bob",
+    )
+    whole = dataclasses.replace(begun, finished=LATER, since=NOW)
+    secret = encode(whole)
+    assert decode(secret) == whole
+    assert secret["metadata"]["name"] == "tke-release.web.v5"
+    assert secret["metadata"]["labels"]["tke.airflow/service"] == "web"
+    assert encode(whole) == secret
 
 
 def test_somebody_elses_secret_is_refused_with_a_way_out():
     secret = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "tke-release.web", "namespace": "shop"}}
     with pytest.raises(InputError, match=r"Secret shop/tke-release\.web is no record of a release.*delete it"):
         decode(secret)
+
+
+@pytest.mark.parametrize("name", ["", "-web", "Web", "a b", "a,b", "x" * 64])
+def test_a_service_whose_name_is_no_label_is_refused(name):
+    with pytest.raises(InputError, match="cannot be named"):
+        check_service(name)
+    assert check_service("shop-web.v2") == "shop-web.v2"
 
 
 def test_leases_are_taken_by_the_workloads_names_as_scalers_do():
@@ -98,8 +164,66 @@ def test_what_holds_others_data_is_never_deleted():
 
 @pytest.mark.parametrize("container", ["web", "web/web"])
 def test_an_edit_that_keeps_our_annotation_is_still_somebody_elses(container):
-    ours = Record("op-1", Stage.APPLYING, "", {container: "tested"}, {WEB: None})
+    ours = record("op-1", Stage.APPLYING, {WEB: None}, images={container: "tested"})
     assert ours.strays(live("tested", "op-1")) == []
     assert ours.undoes(live("tested", "op-1"))
     assert ours.strays(live("debug", "op-1")) == ["web/web runs debug"]
     assert not ours.undoes(live("debug", "op-1"))
+
+
+def test_what_is_there_only_meanwhile_has_no_lease_of_its_own():
+    canary = ObjectRef("apps/v1", "Deployment", "shop", "web-canary")
+    begun = begin(None, "op-1", {WEB: None, canary: None}, applied=(live("new"),))
+    assert begun.leases() == ["web"]
+
+
+# --- the way back ---------------------------------------------------------------------------------------------------
+
+
+def past(*given):
+    """Newest first: (image, stage) or (image, stage, the revision that it restores)."""
+    made = []
+    for number, (image, stage, *restores) in enumerate(given, 1):
+        restored = restores[0] if restores else 0
+        made.append(record(f"op-{number}", stage, revision=number, applied=(live(image),), restores=restored))
+    return made[::-1]
+
+
+@pytest.mark.parametrize(
+    ("history", "good"),
+    [
+        ([], None),
+        ([("a", Stage.LIVE)], None),
+        ([("a", Stage.LIVE), ("b", Stage.LIVE)], 1),
+        ([("a", Stage.LIVE), ("a", Stage.LIVE)], None),
+        ([("a", Stage.LIVE), ("b", Stage.ROLLED_BACK), ("c", Stage.LIVE)], 1),
+        ([("a", Stage.LIVE), ("b", Stage.APPLYING)], 1),
+        ([("a", Stage.LIVE), ("b", Stage.LIVE), ("a", Stage.LIVE, 1)], None),
+        ([("a", Stage.LIVE), ("b", Stage.LIVE), ("c", Stage.LIVE), ("b", Stage.LIVE, 2)], 1),
+        ([("a", Stage.LIVE), ("b", Stage.LIVE), ("a", Stage.LIVE, 1), ("c", Stage.LIVE)], 1),
+    ],
+)
+def test_the_last_good_release_is_the_one_before_what_serves_and_never_what_was_left(history, good):
+    found = last_good(past(*history))
+    assert (found and found.revision) == good
+
+
+def test_the_way_back_is_named_by_number_by_digest_or_not_at_all():
+    history = past(("r@sha256:a", Stage.LIVE), ("r@sha256:b", Stage.ROLLED_BACK), ("r@sha256:c", Stage.LIVE))
+    assert way_back(history).revision == 1
+    assert way_back(history, revision=3).revision == 3
+    assert way_back(history, digest="sha256:a").revision == 1
+    assert way_back(history, digest="other/r@sha256:a").revision == 1
+
+
+@pytest.mark.parametrize("wanted", [{"revision": 2}, {"revision": 7}, {"digest": "sha256:b"}])
+def test_what_was_never_found_good_is_no_way_back(wanted):
+    history = past(("r@sha256:a", Stage.LIVE), ("r@sha256:b", Stage.ROLLED_BACK))
+    with pytest.raises(NotFoundError, match=r"2 \(rolled-back, \), 1 \(live, \)"):
+        way_back(history, **wanted)
+
+
+def test_old_records_go_but_never_the_newest_good_one():
+    history = past(("a", Stage.LIVE), ("b", Stage.LIVE), *[("c", Stage.ROLLED_BACK)] * 3)
+    assert [each.revision for each in surplus(history, 2)] == [3, 1]
+    assert surplus(history, 5) == []

@@ -426,3 +426,52 @@ def test_only_pods_of_the_newest_template_count_for_a_daemon_set():
     old = pod("log-1", "set", {"pod-template-generation": "3"}, **waiting("InvalidImageName"))
     new = pod("log-2", "set", {"pod-template-generation": "4"}, **waiting("InvalidImageName"))
     assert pods_of_newest(daemon_set(), [old, new]) == [new]
+
+
+# --- jobs ----------------------------------------------------------------------------------------------------------
+
+
+def job(*conditions, **status):
+    metadata = {"name": "migrate", "namespace": "shop", "uid": "job-1"}
+    whole = [{"type": kind, "status": "True", "reason": "Why", "message": "words"} for kind in conditions]
+    spec = {"completions": 2, **status.pop("spec", {})}
+    return {
+        "apiVersion": "batch/v1",
+        "kind": "Job",
+        "metadata": metadata,
+        "spec": spec,
+        "status": {"conditions": whole, **status},
+    }
+
+
+def pod_of_job(**state):
+    labels = {"batch.kubernetes.io/controller-uid": "job-1"}
+    metadata = {"name": "migrate-x", "uid": "pod-1", "labels": labels, "ownerReferences": [{"uid": "job-1"}]}
+    statuses = [{"name": "main", "ready": False, "restartCount": 0, "state": state}]
+    return {"metadata": metadata, "status": {"phase": "Pending", "containerStatuses": statuses}}
+
+
+def test_a_job_that_has_done_its_work_is_up():
+    assert assess(job("SuccessCriteriaMet", "Complete"), ()).state is State.PASSED
+
+
+def test_a_job_that_failed_is_told_in_its_own_words():
+    verdict = assess(job("FailureTarget", "Failed"), ())
+    assert (verdict.state, verdict.reason) == (State.FAILED, "Job shop/migrate failed: Why: words")
+
+
+def test_a_job_that_works_is_waited_for_however_often_its_pods_fail():
+    failing = pod_of_job(terminated={"exitCode": 3, "reason": "Error"})
+    failing["status"]["containerStatuses"][0]["restartCount"] = 9
+    verdict = assess(job(succeeded=1), [failing])
+    assert verdict.state is State.PENDING
+    assert "1 of 2 pods have done their work; container main of pod migrate-x crashed 10 times" in verdict.reason
+
+
+def test_a_job_whose_image_is_not_there_is_certain_to_fail():
+    absent = pod_of_job(waiting={"reason": "ErrImagePull", "message": "manifest unknown"})
+    assert assess(job(), [absent]).state is State.FAILED
+
+
+def test_a_suspended_job_says_so():
+    assert "suspended until somebody resumes it" in assess(job(spec={"suspend": True}), ()).reason

@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-import threading
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import pytest
-import uvicorn
 from tencentcloud.common.credential import Credential
 from tencentcloud.common.exception import TencentCloudSDKException
 from tencentcloud.common.profile.client_profile import ClientProfile
 from tencentcloud.common.profile.http_profile import HttpProfile
 
-from tke_provider.emulator.app import App, running
-from tke_provider.emulator.cloud import Cloud, Settings
+from tests.conftest import emulating
+from tke_provider.emulator.cloud import Settings
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+
+    from tke_provider.emulator.cloud import Cloud
 
 SECRET_ID, SECRET_KEY = "AKIDemulatortests", "the-secret-key-of-these-tests"
 CLUSTER, REGULAR, NATIVE, SUPER = "cls-local000", "np-regular0", "np-native00", "np-super000"
@@ -62,6 +62,11 @@ class Emulator:
 
         return self.client(TcrClient).call_json(action, params)["Response"]
 
+    def tcss(self, action: str, **params: object) -> dict[str, Any]:
+        from tencentcloud.tcss.v20201101.tcss_client import TcssClient
+
+        return self.client(TcssClient).call_json(action, params)["Response"]
+
     def sts(self, action: str, **params: object) -> dict[str, Any]:
         from tencentcloud.sts.v20180813.sts_client import StsClient
 
@@ -103,19 +108,9 @@ class Emulator:
 
 @contextmanager
 def serving(settings: Settings) -> Iterator[Emulator]:
-    with running(settings) as cloud:
-        server = uvicorn.Server(uvicorn.Config(App(cloud), port=0, log_level="warning", lifespan="off"))
-        thread = threading.Thread(target=server.run)
-        thread.start()
-        try:
-            while not server.started and thread.is_alive():
-                thread.join(0.01)
-            port = server.servers[0].sockets[0].getsockname()[1]
-            root = cloud.state.root
-            yield Emulator(cloud, f"127.0.0.1:{port}", Credential(root, cloud.state.keys[root].secret_key))
-        finally:
-            server.should_exit = True
-            thread.join()
+    with emulating(settings) as (cloud, url):
+        root = cloud.state.root
+        yield Emulator(cloud, url.removeprefix("http://"), Credential(root, cloud.state.keys[root].secret_key))
 
 
 @pytest.fixture(scope="session")

@@ -31,11 +31,12 @@ CODE = re.compile(
 )
 
 
-@pytest.fixture
-def tccli(emulator, tmp_path):
+def tccli_for(emulator, home):
+    """Tencent's command line client for one emulator."""
+
     def run(*argv: str) -> subprocess.CompletedProcess[str]:
         environment = {
-            "HOME": str(tmp_path),
+            "HOME": str(home),
             "PATH": os.environ["PATH"],
             "TENCENTCLOUD_SECRET_ID": emulator.credential.secret_id,
             "TENCENTCLOUD_SECRET_KEY": emulator.credential.secret_key,
@@ -46,6 +47,11 @@ def tccli(emulator, tmp_path):
         return subprocess.run(argv, capture_output=True, text=True, env=environment, check=False, timeout=60)
 
     return run
+
+
+@pytest.fixture
+def tccli(emulator, tmp_path):
+    return tccli_for(emulator, tmp_path)
 
 
 def test_tccli_scales_a_native_pool(emulator, tccli):
@@ -71,6 +77,7 @@ def test_tccli_shows_the_error_of_the_cloud(tccli):
         ("tke_2018_*.py", "tke.v20180525"),
         ("tke_2022.py", "tke.v20220501"),
         ("tcr.py", "tcr.v20190924"),
+        ("tcss.py", "tcss.v20201101"),
         ("autoscaling.py", "autoscaling.v20180419"),
     ],
 )

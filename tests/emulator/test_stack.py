@@ -212,6 +212,43 @@ def test_images_are_those_of_the_real_registry(backed, registry, refused):
         backed.tcr("DeleteImage", **where, ImageVersion=version)
 
 
+def test_an_image_is_duplicated_within_the_registry_and_never_over_another(backed, registry, refused):
+    name = f"emulator-{uuid.uuid4().hex[:8]}"
+    digests = {tag: push(registry, f"test/{name}", tag) for tag in ("v1", "v2")}
+    source = {"RegistryId": REGISTRY, "SourceNamespace": "test", "SourceRepo": name}
+    to = {"DestinationNamespace": "production", "DestinationTag": "live"}
+    backed.tcr("DuplicateImage", **source, **to, SourceReference="v1")
+    accept = {"Accept": "application/vnd.oci.image.manifest.v1+json"}
+    answer = registry.head(f"/v2/production/{name}/manifests/live", headers=accept)
+    assert answer.headers["docker-content-digest"] == digests["v1"]
+    with refused("InternalError.ErrorTcrResourceConflict", "live exists"):
+        backed.tcr("DuplicateImage", **source, **to, SourceReference="v2")
+    backed.tcr("DuplicateImage", **source, **to, SourceReference="v2", Override=True)
+    for wrong in ({"SourceReference": "v3"}, {"SourceReference": digests["v1"]}):
+        with refused("ResourceNotFound.TcrResourceNotFound", "not found"):
+            backed.tcr("DuplicateImage", **source, **to, **wrong)
+    (image,) = backed.tcr("DescribeImages", RegistryId=REGISTRY, NamespaceName="production", RepositoryName=name)[
+        "ImageInfoList"
+    ]
+    assert image["Digest"] == digests["v2"]
+
+
+def test_the_scanner_finds_what_it_is_told_to_find(backed, registry):
+    digest = push(registry, f"test/emulator-{uuid.uuid4().hex[:8]}", "v1")
+
+    def row() -> dict[str, Any]:
+        found: list[dict[str, Any]] = []
+        while batch := backed.tcss("DescribeAssetImageRegistryList", Limit=100, Offset=len(found))["List"]:
+            found += batch
+        return next(each for each in found if each["ImageDigest"] == digest)
+
+    assert row()["ScanStatus"] == "NOT_SCAN"
+    backed.tcss("CreateAssetImageRegistryScanTask", Id=[row()["Id"]])
+    assert row()["ScanStatus"] == "SCANNING"
+    backed.admin("POST", "scan", digest=digest, status="SCANNED", found={"High": 2})
+    assert (row()["ScanStatus"], row()["HighLevelVulCnt"], row()["VulCnt"]) == ("SCANNED", 2, 2)
+
+
 def test_a_token_logs_in_to_the_real_registry(backed):
     token = backed.tcr("CreateInstanceToken", RegistryId=REGISTRY)
     login = base64.b64encode(f"{token['Username']}:{token['Token']}".encode()).decode()

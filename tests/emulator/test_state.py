@@ -6,6 +6,7 @@ import signal
 import stat
 import subprocess
 import sys
+import traceback
 
 import httpx
 import pytest
@@ -50,9 +51,22 @@ def test_a_made_key_stays_and_a_given_one_takes_its_place(tmp_path):
 def test_a_file_that_is_no_state_is_left_alone_and_named(tmp_path):
     path = tmp_path / "state.json"
     path.write_text('{"uin": 1}')
-    with pytest.raises(ValueError, match=r"state\.json is not a state of this emulator; move it away"):
+    with pytest.raises(ValueError, match=r"state\.json is not a state of this emulator \(.+\); move it away"):
         Cloud(Settings(path))
     assert path.read_text() == '{"uin": 1}'
+
+
+@pytest.mark.parametrize(
+    "content", ['{"keys": {"AKIDx": {"secret_key": ["hidden"]}}}', '"hidden', '{"uin": ["hidden"]}']
+)
+def test_what_is_wrong_with_a_state_is_said_without_its_content(tmp_path, content):
+    path = tmp_path / "state.json"
+    path.write_text(content)
+    with pytest.raises(ValueError, match=r"state\.json is not a state of this emulator") as caught:
+        Cloud(Settings(path))
+    shown = "".join(traceback.format_exception(caught.value))
+    assert "hidden" not in shown
+    assert "AKIDx" not in shown
 
 
 def test_what_has_not_changed_is_not_written(tmp_path):
@@ -96,3 +110,43 @@ def test_wrong_flags_are_refused_with_a_sentence(argv, message, capsys):
     with pytest.raises(SystemExit):
         main(argv)
     assert message in capsys.readouterr().err
+
+
+CONTEXT = (
+    "current-context: a\ncontexts: [{name: a, context: {cluster: a, user: a}}]\nclusters: [{name: a, cluster: {%s}}]\n"
+)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("user: [hidden", "is no kubeconfig: it is not YAML"),
+        ("current-context: hidden", "is no kubeconfig: its current context"),
+        (CONTEXT % "server: https://127.0.0.1:1" + "users: []", "is no kubeconfig: its current context"),
+        (CONTEXT % "server: https://127.0.0.1:1" + "users: [{name: a, user: {token: hidden}}]", "Connection refused"),
+        (CONTEXT % "certificate-authority: gone" + "users: [{name: a, user: {token: hidden}}]", "No such file"),
+    ],
+)
+def test_a_cluster_that_cannot_be_used_ends_the_program_with_a_sentence(tmp_path, content, message, capsys):
+    from tke_provider.emulator.__main__ import main
+
+    path = tmp_path / "kubeconfig"
+    path.write_text(f"apiVersion: v1\nkind: Config\n{content}\n")
+    assert main(["--port", "0", "--kubeconfig", str(path)]) == 2
+    said = capsys.readouterr().err.strip()
+    assert (said.count("\n"), said.startswith("emulator: "), message in said) == (0, True, True), said
+    assert "hidden" not in said
+
+
+@pytest.mark.parametrize("package", ["uvicorn", "starlette.concurrency", "kubernetes"])
+def test_a_package_that_is_missing_is_named_with_the_way_to_get_it(tmp_path, package, monkeypatch, capsys):
+    from tke_provider.emulator.__main__ import main
+
+    monkeypatch.setitem(sys.modules, package, None)  # the import then fails as that of a package not installed
+    for module in ("app", "nodes"):
+        monkeypatch.delitem(sys.modules, f"tke_provider.emulator.{module}", raising=False)
+    path = tmp_path / "kubeconfig"
+    path.write_text(f"apiVersion: v1\nkind: Config\n{CONTEXT % 'server: x'}users: [{{name: a, user: {{}}}}]\n")
+    assert main(["--port", "0", "--kubeconfig", str(path)]) == 2
+    said = capsys.readouterr().err
+    assert said == f"emulator: {package} is not installed; run: pip install 'airflow-provider-tke[emulator]'\n"

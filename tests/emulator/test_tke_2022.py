@@ -33,7 +33,7 @@ def test_a_native_pool_is_scaled_in_one_call(emulator):
 
 @pytest.mark.parametrize("number", [-1, 11])
 def test_a_number_outside_the_bounds_is_refused(emulator, refused, number):
-    with refused("InvalidParameter.Param", "MaxReplicas 10"):
+    with refused("InvalidParameter.Param", "maximum 10"):
         scale(emulator, number)
 
 

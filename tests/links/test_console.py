@@ -45,6 +45,7 @@ def test_a_workload_of_another_kind_has_its_own_page():
 def test_a_build_links_to_the_repository_that_it_pushes_to():
     ids = {**IDS, "image": None, "repository": "shop.tencentcloudcr.com/prod/web"}
     assert link_of(ImageLink(), **ids).endswith("/tcr-1/prod/web/1")
+    assert link_of(ImageLink(), **IDS | {"repository": "prod/web"}).endswith("/tcr-1/prod/web/1")
 
 
 def test_an_image_that_was_never_rendered_has_no_link():

@@ -14,7 +14,7 @@ from local.part import Settings
 def state(tmp_path, monkeypatch):
     """A stack that is just about to start Airflow for the first time."""
     monkeypatch.setattr(part, "STATE", tmp_path)
-    for name in ("AIRFLOW_LOGINS_FILE", "REGISTRY_PASSWORD_FILE", "SECRET_KEY_FILE"):
+    for name in ("AIRFLOW_LOGINS_FILE", "REGISTRY_PASSWORD_FILE", "SECRET_KEY_FILE", "PUSH_SECRET_FILE"):
         monkeypatch.setattr(endpoints, name, tmp_path / name)
     endpoints.REGISTRY_PASSWORD_FILE.write_text("pushes")
     (tmp_path / "airflow").mkdir()

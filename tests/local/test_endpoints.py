@@ -7,7 +7,8 @@ from local.registry import write_secret
 
 
 def test_no_secret_is_shown_by_chance(tmp_path):
-    secrets = {name: f"the {name}" for name in ("registry_password", "secret_key", "airflow_password")}
+    names = ("registry_password", "secret_key", "airflow_password", "gitea_password")
+    secrets = {name: f"the {name}" for name in names}
     where = Endpoints(engine_host="unix:///run/docker.sock", kubeconfig=tmp_path, **secrets)
     assert not any(secret in repr(where) for secret in secrets.values())
 

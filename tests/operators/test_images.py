@@ -1,53 +1,52 @@
 from __future__ import annotations
 
 import asyncio
-import subprocess
+import datetime as dt
+import re
 from types import SimpleNamespace
-from typing import TYPE_CHECKING
 
 import pytest
 from airflow.providers.common.compat.sdk import AirflowFailException
 
+from tests.live_builders import connection_to, git
 from tke_provider.clients.registry import ImageRegistry
-from tke_provider.domain.images import SOURCE, Image
-from tke_provider.exceptions import UnavailableError
-from tke_provider.operators.images import TcrPromoteImageOperator, TkeBuildImageOperator
-
-if TYPE_CHECKING:
-    from pathlib import Path
+from tke_provider.domain.images import CREATED, REVISION, SOURCE, Image
+from tke_provider.exceptions import InputError, UnavailableError
+from tke_provider.operators.images import TkeBuildImageOperator
 
 CONTEXT = {"ti": SimpleNamespace(dag_id="d", run_id="r", task_id="t", map_index=-1, max_tries=0)}
-# No engine answers here, so a task that succeeds with it has built nothing.
-NO_ENGINE = "tcp://127.0.0.1:1"
-
-
-def git(folder: Path, *words: str) -> str:
-    identity = ["-c", "user.name=Test", "-c", "user.email=test@example.com"]
-    done = subprocess.run(["git", "-C", folder, *identity, *words], check=True, capture_output=True, text=True)
-    return done.stdout.strip()
+DOCKERFILE = "ARG BASE\nFROM ${{BASE}}\n{line}\n"
 
 
 @pytest.fixture
-def source(tmp_path, base):
-    """A git repository with two services, of which one does not build; its path, and the commit."""
-    folder = tmp_path / "shop.git"
-    for service, line in (("web", "COPY . /web"), ("broken", "COPY missing /")):
-        (folder / service).mkdir(parents=True)
-        (folder / service / "Dockerfile").write_text(f"ARG BASE\nFROM ${{BASE}}\n{line}\n")
-    git(folder, "init")
-    git(folder, "add", ".")
-    git(folder, "commit", "-m", "all")
-    return str(folder), git(folder, "rev-parse", "HEAD")
+def source(git_repository):
+    """A git repository with two services, of which one does not build; and the commit."""
+    lines = {"web": "COPY . /web", "broken": "COPY missing /"}
+    files = {f"{name}/Dockerfile": DOCKERFILE.format(line=line) for name, line in lines.items()}
+    return git_repository, git_repository.commit(files)
+
+
+@pytest.fixture(params=["engine", "buildkit"])
+def builder(request, monkeypatch):
+    """What builds: arguments of the task, and those with which nothing answers."""
+    if request.param == "engine":
+        return {"builder": "engine"}, {"docker_url": "tcp://127.0.0.1:1"}
+    from local.endpoints import BUILDKIT_FOLDER, BUILDKIT_IMAGE
+
+    _, namespace = request.getfixturevalue("build_pods")
+    monkeypatch.setenv("AIRFLOW_CONN_NOWHERE", connection_to(BUILDKIT_FOLDER, "tcp://10.199.0.1:1"))
+    pod = {"buildkit_image": BUILDKIT_IMAGE, "namespace": namespace}
+    return {"builder": "buildkit", **pod}, {"buildkit_conn_id": "nowhere"}
 
 
 @pytest.fixture
-def build(source, base, repository, registry, monkeypatch):
+def build(source, builder, pushed_base, repository, registry, monkeypatch):
     """A build task, with more arguments or other ones."""
     conn_id = registry.connect(monkeypatch, "registry")
 
     def task(**more: object) -> TkeBuildImageOperator:
-        known = {"repository": repository, "git_url": source[0], "commit": source[1], "subdirectory": "web"}
-        known |= {"build_args": {"BASE": base}, "docker_conn_id": conn_id}
+        known = {"repository": repository, "git_url": source[0].url, "commit": source[1], "subdirectory": "web"}
+        known |= {"build_args": {"BASE": pushed_base}, "docker_conn_id": conn_id, **builder[0]}
         return TkeBuildImageOperator(task_id="build", **{**known, **more})
 
     return task
@@ -64,14 +63,25 @@ async def test_a_commit_becomes_an_image_with_its_origin_in_it(build, source, re
     image = Image.parse(await asyncio.to_thread(build().execute, CONTEXT))
     assert image.commit == source[1]
     async with ImageRegistry(registry.host, registry.login()) as speaker:
-        assert (await speaker.labels(image.path, image.digest))[SOURCE] == source[0]
+        labels = await speaker.labels(image.path, image.digest)
+    committed = git(source[0].folder, "show", "--no-patch", "--format=%ct", source[1])
+    assert (labels[SOURCE], labels[REVISION]) == (source[0].url, source[1])
+    assert dt.datetime.fromisoformat(labels[CREATED]).timestamp() == int(committed)
 
 
 @pytest.mark.stack
-def test_the_same_commit_and_inputs_are_built_once(build):
+def test_the_same_commit_and_inputs_are_built_once(build, builder):
     first = build().execute(CONTEXT)
-    assert build(docker_url=NO_ENGINE).execute(CONTEXT) == first
-    assert "No Docker engine answers" in refused(build(docker_url=NO_ENGINE, target="0"), UnavailableError)
+    assert build(**builder[1]).execute(CONTEXT) == first
+    assert re.search(
+        "No Docker engine answers|BuildKit does not answer", refused(build(**builder[1], target="0"), UnavailableError)
+    )
+
+
+@pytest.mark.stack
+def test_a_builder_that_has_its_cache_makes_the_same_digest_for_another_repository(build, repository):
+    first = build().execute(CONTEXT)
+    assert build(repository=f"{repository}/again").execute(CONTEXT)["digest"] == first["digest"]
 
 
 @pytest.mark.stack
@@ -88,6 +98,7 @@ def test_an_image_that_somebody_else_gave_the_tag_is_not_taken_for_the_build(bui
 @pytest.mark.stack
 def test_a_folder_on_the_worker_is_built_every_time(build, context):
     folder = {"git_url": None, "commit": None, "subdirectory": ".", "context_path": str(context("COPY . /web"))}
+    folder |= {"builder": "engine"}
     first = build(**folder).execute(CONTEXT)
     context("COPY . /web")
     second = build(**folder).execute(CONTEXT)
@@ -104,7 +115,7 @@ def test_a_dockerfile_that_fails_ends_the_task_at_once(build):
 
 @pytest.mark.stack
 def test_a_commit_that_does_not_exist_ends_the_task_at_once(build, source):
-    assert f"{source[0]} has no commit {'0' * 40}" in refused(build(commit="0" * 40))
+    assert f"{source[0].url} has no commit {'0' * 40}" in refused(build(commit="0" * 40))
 
 
 @pytest.mark.stack
@@ -115,6 +126,7 @@ def test_a_commit_that_does_not_exist_ends_the_task_at_once(build, source):
         ({"subdirectory": "../../.."}, "The source has no folder '../../..'"),
         ({"dockerfile": "nothing"}, "Folder 'web' of the source has no 'nothing'"),
         ({"dockerfile": "/etc/hostname"}, "has no '/etc/hostname'"),
+        ({"dockerfile": "../broken/Dockerfile"}, "has no '../broken/Dockerfile'"),
     ],
 )
 def test_nothing_outside_of_the_source_is_built(build, wrong, message):
@@ -124,7 +136,7 @@ def test_nothing_outside_of_the_source_is_built(build, wrong, message):
 @pytest.mark.stack
 def test_a_wrong_registry_password_ends_the_task_before_anything_is_fetched(build, registry, monkeypatch):
     conn_id = registry.connect(monkeypatch, "wrong", password="wrong-password")
-    message = refused(build(docker_conn_id=conn_id, git_url="/nothing"))
+    message = refused(build(docker_conn_id=conn_id, git_url="http://127.0.0.1:1/nothing.git"))
     assert f"Registry {registry.host} refuses the login" in message
     assert "wrong-password" not in message
 
@@ -145,12 +157,27 @@ def test_wrong_input_ends_the_task_at_once_and_without_the_network(arguments, me
     assert message in refused(TkeBuildImageOperator(task_id="build", repository="127.0.0.1:1/web", **arguments))
 
 
-def test_an_unknown_builder_is_refused(tmp_path):
-    (tmp_path / "Dockerfile").touch()
-    task = TkeBuildImageOperator(
-        task_id="build", repository="127.0.0.1:1/web", context_path=str(tmp_path), builder="magic"
-    )
-    assert "There is no builder 'magic'" in refused(task)
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"secrets": {"npmrc": "npm"}}, "The engine cannot build with secrets"),
+        ({"cache_tag": "cache"}, "The engine cannot build with cache_tag"),
+        ({"attestations": {"provenance": "mode=max"}}, "The engine cannot build with attestations"),
+        ({"platform": "linux/amd64,linux/arm64"}, "The engine cannot build with platform linux/amd64,linux/arm64"),
+        ({"builder": "buildkit"}, "no image for the pod that asks BuildKit"),
+        ({"builder": "buildkit", "git_url": "git@git.example:web.git"}, "BuildKit cannot fetch from"),
+        ({"builder": "buildkit", "git_url": None, "commit": None, "context_path": "/"}, "not folders on the worker"),
+        ({"builder": "buildkit", "attestations": {"magic": ""}}, "attestations has magic"),
+    ],
+)
+def test_what_a_builder_cannot_do_is_refused_without_the_network(arguments, message):
+    known = {"git_url": "https://git.example/web.git", "commit": "0" * 40, "repository": "127.0.0.1:1/web"}
+    assert message in refused(TkeBuildImageOperator(task_id="build", **{**known, **arguments}))
+
+
+def test_an_unknown_builder_is_refused_when_the_dag_is_parsed():
+    with pytest.raises(InputError, match="builder is 'magic'"):
+        TkeBuildImageOperator(task_id="build", repository="127.0.0.1:1/web", builder="magic")
 
 
 def test_a_build_argument_that_sounds_secret_is_warned_of_without_its_value(capsys):
@@ -161,29 +188,3 @@ def test_a_build_argument_that_sounds_secret_is_warned_of_without_its_value(caps
     said = capsys.readouterr().out
     assert "NPM_TOKEN stays readable in the image" in said
     assert "hunter2" not in said
-
-
-@pytest.mark.stack
-def test_what_was_tested_is_promoted_digest_and_all_and_repeating_it_changes_nothing(build, repository):
-    image = build().execute(CONTEXT)
-    for _ in range(2):
-        promote = TcrPromoteImageOperator(
-            task_id="promote", image=image, to_repository=f"{repository}/production", docker_conn_id="registry"
-        )
-        assert promote.execute(CONTEXT) == {**image, "repository": f"{repository}/production"}
-
-
-@pytest.mark.stack
-def test_a_promotion_does_not_move_a_tag(build, repository):
-    to = {"to_repository": f"{repository}/production", "tag": "1.0", "docker_conn_id": "registry"}
-    image = build().execute(CONTEXT)
-    TcrPromoteImageOperator(task_id="promote", image=image, **to).execute(CONTEXT)
-    other = build(build_args={**build().build_args, "MORE": "1"}).execute(CONTEXT)
-    assert "would have to move" in refused(TcrPromoteImageOperator(task_id="promote", image=other, **to))
-
-
-def test_a_tag_is_not_promoted_because_it_may_mean_something_else_by_now():
-    task = TcrPromoteImageOperator(
-        task_id="promote", image="registry.example/web:1", to_repository="registry.example/x"
-    )
-    assert "without a digest" in refused(task)

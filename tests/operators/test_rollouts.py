@@ -1,6 +1,7 @@
 import asyncio
 import dataclasses
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import yaml
@@ -8,10 +9,11 @@ from airflow.providers.common.compat.sdk import AirflowFailException, TaskDeferr
 
 from tests.live_cluster import account, connect, deploy, named, refused, released, run_of, until
 from tke_provider.clients import leases, releases
+from tke_provider.clients.kubernetes import Cluster
 from tke_provider.domain.manifests import annotation, images_of
 from tke_provider.domain.operations import COMMIT, OPERATION, SIZED_BY
 from tke_provider.domain.releases import Stage
-from tke_provider.exceptions import BusyError
+from tke_provider.exceptions import BusyError, UnavailableError
 from tke_provider.operators.base import operation_of
 from tke_provider.operators.rollouts import TkeDeployServiceOperator
 
@@ -23,6 +25,14 @@ CRASHED = {
     "lastState": {"terminated": {"reason": "Error", "exitCode": 3}},
     "restartCount": 1,
 }
+
+
+def job(place, **more) -> dict:
+    """A Job, whose pods kwok lets succeed."""
+    template = place.workload(**more)["spec"]["template"]
+    template["spec"]["restartPolicy"] = "Never"
+    spec = {"template": template, "backoffLimit": 0}
+    return {"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": "web"}, "spec": spec}
 
 
 async def record_of(place):
@@ -54,12 +64,25 @@ async def test_a_first_release_serves_the_digest_and_says_what_it_did(place):
         "revision": "web=1",
         "previous": {},
         "op": operation,
+        "record": 1,
     }
     live = await place.cluster.get(place.ref("Deployment"))
     assert live["status"]["availableReplicas"] == 2
     assert (annotation(live, OPERATION), annotation(live, COMMIT)) == (operation, "a" * 40)
     assert (await record_of(place)).stage is Stage.LIVE
     assert await free(place)
+
+
+async def test_the_record_says_who_released_what_when_and_after_which_checks(place):
+    given = {"checks": [{"verdict": "passed", "reason": "12 tests passed"}, "looked at by hand"], "approver": "bob"}
+    context = run_of() | {"dag_run": SimpleNamespace(triggering_user_name="ann")}
+    await released(deploy(place, "a", **given), context)
+    (record,) = await releases.history(place.cluster, place.namespace, "web")
+    assert (record.who, record.approver, record.revision, record.strategy) == ("ann", "bob", 1, "deploy")
+    assert record.checks == ("passed: 12 tests passed", "looked at by hand")
+    assert (record.commit, record.images) == ("a" * 40, {"web": named("a")})
+    assert record.started < record.finished
+    assert [each["kind"] for each in record.applied] == ["Deployment"]
 
 
 async def test_the_next_release_names_what_served_before(place):
@@ -106,6 +129,48 @@ async def test_the_documented_role_is_enough_to_release_and_to_roll_back(place, 
     failing = asyncio.create_task(refused(deploy(place, "b", place.workload(kubelet=False)), run_of("run-2")))
     await place.say(await place.pod(named("b")), **CRASHED)
     assert f"web/web {named('a')} serves again" in await failing
+
+
+async def test_a_namespace_that_was_made_for_a_refused_release_goes_again(place):
+    missing = dataclasses.replace(place, namespace=f"{place.namespace}-new")
+    wrong = dict(SERVICE, spec={"ports": [{"port": 99999999}]})
+    assert "refuses" in await refused(deploy(missing, "a", place.workload(), wrong, create_namespace=True))
+    ref = missing.ref("Namespace", missing.namespace, "v1")
+
+    async def gone():
+        live = await place.cluster.get(ref)
+        return live is None or live["metadata"].get("deletionTimestamp")
+
+    assert await gone()
+
+
+async def test_a_namespace_that_somebody_else_made_stays(place):
+    wrong = dict(SERVICE, spec={"ports": [{"port": 99999999}]})
+    await refused(deploy(place, "a", place.workload(), wrong, create_namespace=True))
+    live = await place.cluster.get(place.ref("Namespace", place.namespace, "v1"))
+    assert "deletionTimestamp" not in live["metadata"]
+
+
+async def test_a_job_is_done_once_for_each_version(place):
+    ref, jobs = place.ref("Job", api_version="batch/v1"), []
+    for number, digit in enumerate("aab"):
+        await released(deploy(place, digit, job(place)), run_of(f"run-{number}"))
+        jobs.append(await place.cluster.get(ref))
+    first, again, changed = (each["metadata"]["uid"] for each in jobs)
+    assert first == again != changed
+    assert images_of(jobs[2:]) == {"web/web": named("b")}
+    assert jobs[2]["status"]["succeeded"] == 1
+
+
+async def test_a_job_that_fails_is_told_and_what_it_did_before_is_not_done_again(place):
+    await released(deploy(place, "a", job(place)))
+    failing = asyncio.create_task(refused(deploy(place, "b", job(place, kubelet=False)), run_of("run-2")))
+    pod = await place.pod(named("b"))
+    await place.say(pod, phase="Failed", state={"terminated": {"reason": "Error", "exitCode": 3}})
+    said = await failing
+    assert "Job" in said
+    assert "BackoffLimitExceeded" in said
+    assert await place.cluster.get(place.ref("Job", api_version="batch/v1")) is None
 
 
 # --- bad input changes nothing -------------------------------------------------------------------------------------
@@ -204,6 +269,22 @@ async def test_a_release_that_is_not_up_in_time_says_what_was_missing(place):
     assert "has no node: 0/" in said
 
 
+@pytest.mark.parametrize("kind", ["Deployment", "StatefulSet", "DaemonSet", "Job"])
+async def test_a_quota_that_is_used_up_is_named(place, kind):
+    metadata = {"name": "few", "namespace": place.namespace}
+    quota = {"apiVersion": "v1", "kind": "ResourceQuota", "metadata": metadata, "spec": {"hard": {"pods": "0"}}}
+    await place.cluster.create(quota)
+
+    async def counted():
+        live = await place.cluster.get(place.ref("ResourceQuota", "few", "v1"))
+        return live["status"].get("used")
+
+    await until(counted)
+    manifest = job(place) if kind == "Job" else place.workload(kind)
+    said = await refused(deploy(place, "a", manifest, timeout=4))
+    assert "exceeded quota: few" in said
+
+
 async def test_a_failed_release_may_be_left_to_be_looked_at(place):
     await released(deploy(place, "a"))
     bad = deploy(place, "b", place.workload(kubelet=False), on_failure="keep")
@@ -247,7 +328,7 @@ async def test_a_retry_finishes_a_rollback_that_died(place):
     context = run_of("run-2")
     await begun(place, "b", context)
     record = dataclasses.replace(await record_of(place), stage=Stage.UNDOING, reason="it crashed")
-    await releases.write(place.cluster, place.namespace, "web", record)
+    await releases.write(place.cluster, record)
     said = await refused(deploy(place, "b", place.workload(kubelet=False)), context)
     assert "it crashed" in said
     assert images_of([await place.cluster.get(place.ref("Deployment"))]) == {"web/web": named("a")}
@@ -263,6 +344,63 @@ async def test_a_killed_task_puts_back_what_was_there(place):
         await running
     assert images_of([await place.cluster.get(place.ref("Deployment"))]) == {"web/web": named("a")}
     assert await free(place)
+
+
+@pytest.fixture
+def cluster_fails(monkeypatch):
+    """Let the cluster be out of reach when something is applied: no live cluster can be told to."""
+
+    def at(*kinds: str) -> None:
+        apply, left = Cluster.apply, list(kinds)
+
+        async def failing(self, manifest, dry_run=False):
+            way_back = manifest.get("data") == {"a": "1"}
+            if not dry_run and left and left[0] == ("way back" if way_back else manifest["kind"]):
+                left.pop(0)
+                raise UnavailableError("The cluster is out of reach", way_out="wait")
+            return await apply(self, manifest, dry_run=dry_run)
+
+        monkeypatch.setattr(Cluster, "apply", failing)
+
+    return at
+
+
+async def changed_settings(place) -> TkeDeployServiceOperator:
+    """A release of new settings and a new image, of which the image comes last."""
+    settings = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "web"}, "data": {"a": "1"}}
+    await released(deploy(place, "a", place.workload(), settings))
+    return deploy(place, "b", place.workload(), dict(settings, metadata={"name": "web"}, data={"b": "2"}))
+
+
+async def test_a_cluster_that_fails_on_the_last_try_leaves_nothing_half_applied(place, cluster_fails):
+    operator = await changed_settings(place)
+    cluster_fails("Deployment")
+    said = await refused(operator, run_of("run-2"))
+    assert "was rolled back" in said
+    assert "The cluster is out of reach" in said
+    assert (await place.cluster.get(place.ref("ConfigMap", api_version="v1")))["data"] == {"a": "1"}
+    assert (await record_of(place)).stage is Stage.ROLLED_BACK
+    assert await free(place)
+
+
+async def test_a_cluster_that_fails_is_tried_again_where_there_is_another_try(place, cluster_fails):
+    operator = await changed_settings(place)
+    cluster_fails("Deployment")
+    with pytest.raises(UnavailableError):
+        await released(operator, run_of("run-2", max_tries=1))
+    assert (await record_of(place)).stage is Stage.APPLYING
+    release = await released(operator, run_of("run-2", max_tries=1, try_number=2))
+    assert release["previous"] == {"web/web": named("a")}
+
+
+async def test_a_way_back_that_fails_too_is_said_and_kept(place, cluster_fails):
+    operator = await changed_settings(place)
+    cluster_fails("Deployment", "way back")
+    said = await refused(operator, run_of("run-2"))
+    assert "putting back what was there before failed too" in said
+    assert (await record_of(place)).stage is Stage.UNDOING
+    assert "was rolled back: web/web" in await refused(operator, run_of("run-2"))
+    assert (await record_of(place)).stage is Stage.ROLLED_BACK
 
 
 # --- others --------------------------------------------------------------------------------------------------------

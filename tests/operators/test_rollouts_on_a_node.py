@@ -1,22 +1,10 @@
 """What a real kubelet says of releases that do not come up, and what its logs add to the error."""
 
-import httpx
 import pytest
 
 from tests.live_cluster import deploy, refused, released, run_of
 
 pytestmark = [pytest.mark.stack, pytest.mark.usefixtures("connected")]
-
-
-@pytest.fixture
-def python(registry) -> dict:
-    """An image with Python, by digest."""
-    answer = httpx.head(
-        f"http://{registry.host}/v2/base/python/manifests/bookworm",
-        auth=(registry.username, registry.password),
-        headers={"Accept": "application/vnd.docker.distribution.manifest.v2+json"},
-    )
-    return {"repository": f"{registry.host}/base/python", "digest": answer.headers["Docker-Content-Digest"]}
 
 
 def running(script: str, **more) -> dict:

@@ -1,4 +1,5 @@
 import asyncio
+import datetime as dt
 import time
 
 import pytest
@@ -6,7 +7,7 @@ import pytest
 from tests.live_cluster import until
 from tke_provider.clients import leases, releases
 from tke_provider.domain.manifests import stamp
-from tke_provider.domain.releases import Stage, begin
+from tke_provider.domain.releases import Record, Stage, begin
 from tke_provider.domain.verdicts import State
 from tke_provider.triggers import watches
 from tke_provider.triggers.rollouts import RolloutTrigger
@@ -101,13 +102,20 @@ async def test_it_holds_the_lease_of_its_operation(place):
     assert live["spec"]["holderIdentity"] == "op-1"
 
 
+async def test_it_holds_the_lease_while_the_way_back_is_awaited(place):
+    await apply(place, op="op-0")
+    verdict = await trigger(place, operation="op-1", service="web", back=True).wait()
+    live = await place.cluster.get(leases.lease_of(place.namespace, "web"))
+    assert (verdict.state, live["spec"]["holderIdentity"]) == (State.PASSED, "op-1")
+
+
 def test_its_arguments_are_ids_and_make_an_equal_trigger():
     arguments = {"tke_conn_id": "c", "deadline": 1.0, "namespace": "shop", "workloads": ["Deployment/web"]}
     first = RolloutTrigger(**arguments, operation="op-1", service="web")
     path, stored = first.serialize()
     assert path == "tke_provider.triggers.rollouts.RolloutTrigger"
     assert RolloutTrigger(**stored).serialize() == (path, stored)
-    assert {type(value) for value in stored.values()} <= {str, int, float, list, type(None)}
+    assert {type(value) for value in stored.values()} <= {str, int, float, bool, list, type(None)}
 
 
 # --- a person ends the wait ----------------------------------------------------------------------------------------
@@ -116,8 +124,11 @@ def test_its_arguments_are_ids_and_make_an_equal_trigger():
 @pytest.fixture
 async def waiting(place, monkeypatch):
     """A release in the middle: the way back is no Deployment at all."""
-    record = begin(None, "op-1", "", {}, {place.ref("Deployment"): None})
-    await releases.write(place.cluster, place.namespace, "web", record)
+    workload = place.workload(kubelet=False)
+    workload["metadata"]["namespace"] = place.namespace
+    draft = Record(service="web", namespace=place.namespace, op="op-1", applied=(workload,))
+    now = dt.datetime.now(dt.timezone.utc)
+    await releases.write(place.cluster, begin(None, draft, {place.ref("Deployment"): None}, now))
     await leases.acquire(place.cluster, place.namespace, "web", "op-1")
     await apply(place, op="op-1", kubelet=False)
 

@@ -6,34 +6,29 @@ Its documentation: https://docs.docker.com/engine/api/.
 from __future__ import annotations
 
 import asyncio
+import base64
 import contextlib
-import dataclasses
-import datetime as dt
 import io
+import json
 import re
 import tarfile
 import threading
+import time
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from tke_provider.exceptions import (
-    BuildError,
-    CredentialError,
-    DeadlineError,
-    ForbiddenError,
-    InputError,
-    NotFoundError,
-    TkeError,
-    UnavailableError,
-)
+from tke_provider.domain.build_failures import build_failure, is_login_refused, registry_failure
+from tke_provider.domain.runs import REPORT_LIMIT, Ended, too_large
+from tke_provider.exceptions import DeadlineError, InputError, NotFoundError, TkeError, UnavailableError
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterable, Mapping
+    from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
     from pathlib import Path
 
     from docker import APIClient
 
     from tke_provider.clients.tcr import RegistryLogin
     from tke_provider.domain.images import Build, Image
+    from tke_provider.domain.runs import Run
 
     Say = Callable[[str], None]
     Login = Callable[[], Awaitable[RegistryLogin | None]]
@@ -42,64 +37,10 @@ T = TypeVar("T")
 
 OPERATION_LABEL = "tke.airflow/operation"
 """Label of a container: the operation that started it, by which a retry finds what a killed worker left."""
-_REPORT_LIMIT = 16 * 2**20
+_LINE_LIMIT = 2**16
 _PROCESSES = 4096
-_DENIED = re.compile(r"denied|forbidden|requested access", re.IGNORECASE)
-_UNAUTHORIZED = re.compile(r"unauthorized|authentication required|no basic auth", re.IGNORECASE)
-_ABSENT = re.compile(r"manifest unknown|not found|does not exist", re.IGNORECASE)
+_NO_REGULAR_FILE = 0x8F28_0000  # https://pkg.go.dev/io/fs#ModeType
 _STEP = re.compile(r"^Step \d+/\d+ : ")
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Run:
-    """A command to run in a container.
-
-    :param operation: id of the operation that runs it.
-    :param command: program and arguments; empty for the image's own.
-    :param environment: variables. They are visible to whoever may ask the engine: no secrets.
-    :param report: path of the file to bring back from the container; empty for none.
-    :param timeout: seconds until it is killed.
-    :param memory: limit as the engine writes it, such as ``2g``; swap is not given on top.
-    :param cpus: limit in CPUs.
-    :param network: the engine's network to join; ``none`` for no network but loopback.
-    """
-
-    operation: str
-    command: tuple[str, ...] = ()
-    environment: Mapping[str, str] = dataclasses.field(default_factory=dict)
-    report: str = ""
-    timeout: float = 1800.0
-    memory: str = "2g"
-    cpus: float = 1.0
-    network: str = "none"
-
-    def __post_init__(self) -> None:
-        """Refuse a limit that the engine's client would only stumble over later.
-
-        :raises InputError: when ``memory`` is none.
-        """
-        from docker.errors import DockerException
-        from docker.utils import parse_bytes
-
-        try:
-            parse_bytes(self.memory)
-        except DockerException as error:
-            raise InputError(
-                f"memory is {self.memory!r}", cause=str(error), way_out="write it as 512m or 2g"
-            ) from error
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Ended:
-    """How a container ended.
-
-    :param out_of_memory: whether the kernel killed a process of it because of its memory limit.
-    :param report: the file that was asked for; None when there is none.
-    """
-
-    exit_code: int
-    out_of_memory: bool
-    report: bytes | None
 
 
 class Engine:
@@ -114,15 +55,17 @@ class Engine:
         self._api = api
         self._login = login
 
-    async def build(self, context: Path, build: Build, say: Say) -> str:
+    async def build(self, context: Path, build: Build, say: Say, created: int | None = None) -> str:
         """Build a folder into an image, push it under the build's tag, and return its digest.
 
         :param say: gets each line that the builder prints.
+        :param created: when the commit was made, in seconds since the epoch; default: now.
         :raises BuildError: with the step that fails, and its last line.
         :raises CredentialError: when the registry refuses the login; nothing was built then.
         """
         await self._log_in()
-        await _abandonable(lambda: self._build(context, build, say))
+        labels = build.labels(int(time.time()) if created is None else created)
+        await _abandonable(lambda: self._build(context, build, labels, say))
         await self._log_in()
         return await _abandonable(lambda: self._push(build, say))
 
@@ -146,15 +89,14 @@ class Engine:
 
     # --- building -------------------------------------------------------------------------------------------------
 
-    def _build(self, context: Path, build: Build, say: Say) -> None:
-        created = dt.datetime.now(dt.timezone.utc).isoformat(timespec="seconds")
+    def _build(self, context: Path, build: Build, labels: Mapping[str, str], say: Say) -> None:
         with _explained(f"Building {build.repository}"):
             stream = self._api.build(
                 path=str(context),
                 dockerfile=build.dockerfile,
                 tag=f"{build.repository}:{build.tag}",
                 buildargs=dict(build.build_args),
-                labels=build.labels(created),
+                labels=dict(labels),
                 target=build.target or None,
                 platform=build.platform or None,
                 rm=True,
@@ -172,7 +114,7 @@ class Engine:
                 error = message.get("error", error)
                 digest = (message.get("aux") or {}).get("Digest", digest)
         if error:
-            raise _registry_error(f"{build.repository} was built and cannot be pushed", error)
+            raise registry_failure(f"{build.repository} was built and cannot be pushed", error)
         if not digest:
             raise UnavailableError(
                 f"The engine pushed {build.repository}:{build.tag} without saying under which digest",
@@ -205,18 +147,20 @@ class Engine:
             for message in self._api.pull(image.repository, image.digest, stream=True, decode=True):
                 error = message.get("error", error)
         if error:
-            raise _registry_error(f"{image} cannot be pulled", error)
+            raise registry_failure(f"{image} cannot be pulled", error)
 
     def _start(self, image: Image, run: Run) -> str:
         with _explained(f"Starting {' '.join(run.command) or 'the command'} in {image}"):
             container = self._api.create_container(
                 str(image),
-                command=list(run.command) or None,
+                # The image's own entrypoint starts the service, not its tests.
+                entrypoint=list(run.command[:1]) or None,
+                command=list(run.command[1:]) or None,
                 environment=dict(run.environment),
                 labels={OPERATION_LABEL: run.operation},
                 host_config=self._api.create_host_config(
-                    mem_limit=run.memory,
-                    memswap_limit=run.memory,
+                    mem_limit=run.memory_bytes,
+                    memswap_limit=run.memory_bytes,
                     nano_cpus=int(run.cpus * 1e9),
                     network_mode=run.network,
                     pids_limit=_PROCESSES,
@@ -241,35 +185,55 @@ class Engine:
     def _print(self, container: str, say: Say) -> None:
         with _explained("Reading the container's output"):
             pending = b""
-            for chunk in self._api.logs(container, stream=True, follow=True):
+            for chunk in self._output(container):
                 *lines, pending = (pending + chunk).split(b"\n")
                 for line in lines:
                     say(line.decode(errors="replace").rstrip("\r"))
+                if len(pending) > _LINE_LIMIT:  # a progress bar, or no text at all
+                    say(pending.decode(errors="replace"))
+                    pending = b""
             if pending:
                 say(pending.decode(errors="replace"))
+
+    def _output(self, container: str) -> Iterator[bytes]:
+        """Yield what a container prints. The engine may end the stream before the last words, so they are asked for."""
+        seen = 0
+        for chunk in self._api.logs(container, stream=True, follow=True):
+            seen += len(chunk)
+            yield chunk
+        self._api.wait(container)
+        for chunk in self._api.logs(container, stream=True, follow=False):
+            if rest := chunk[seen:]:
+                yield rest
+            seen = max(0, seen - len(chunk))
 
     def _ended(self, container: str, run: Run) -> Ended:
         with _explained("Reading how the container ended"):
             exit_code = self._api.wait(container)["StatusCode"]
             out_of_memory = self._api.inspect_container(container)["State"]["OOMKilled"]
-            return Ended(exit_code, out_of_memory, self._copy(container, run.report) if run.report else None)
+            reports = {path: content for path in run.reports if (content := self._copy(container, path)) is not None}
+            return Ended(exit_code, out_of_memory, reports)
 
     def _copy(self, container: str, path: str) -> bytes | None:
-        """Return a file of a stopped container; None when there is none, or something else of that name."""
-        from docker.errors import NotFound
+        """Return a file of a stopped container; None when there is none, or something else of that name.
 
-        try:
-            chunks, stat = self._api.get_archive(container, path)
-        except NotFound:
+        Asked for before it is fetched: the engine keeps a container that is being read from, so what is begun has to
+        be read to its end.
+        """
+        where = f"{self._api.base_url}/v{self._api.api_version}/containers/{container}/archive"
+        known = self._api.head(where, params={"path": path}, timeout=self._api.timeout)
+        if known.status_code == 404:  # noqa: PLR2004
             return None
-        if stat["size"] > _REPORT_LIMIT:
-            raise InputError(
-                f"{path} has {stat['size']} bytes, and a report may have {_REPORT_LIMIT}",
-                way_out="keep the tests' output out of the report",
-            )
+        known.raise_for_status()
+        stat = json.loads(base64.b64decode(known.headers["X-Docker-Container-Path-Stat"]))
+        if stat["mode"] & _NO_REGULAR_FILE:
+            return None
+        if stat["size"] > REPORT_LIMIT:
+            raise too_large(path, stat["size"])
+        chunks, _ = self._api.get_archive(container, path)
         with tarfile.open(fileobj=io.BytesIO(b"".join(chunks))) as archive:
             member = archive.next()
-            content = archive.extractfile(member) if member and member.isreg() else None
+            content = archive.extractfile(member) if member else None
             return content.read() if content else None
 
     async def _remove(self, operation: str) -> None:
@@ -296,35 +260,8 @@ def _read_build(stream: Iterable[dict[str, Any]], build: Build, say: Say) -> Non
                 said = line.strip()
             say(line)
     if error:
-        raise _build_error(build, step, said, error)
-
-
-def _build_error(build: Build, step: str, said: str, error: str) -> TkeError:
-    if not step.partition(" : ")[2].upper().startswith("FROM"):
-        return BuildError(
-            f"{build.dockerfile} of {build.source or 'the context'} does not build"
-            + (f" at {build.commit[:12]}" if build.commit else "")
-            + (f"; {step}" if step else ""),
-            cause=f"{error}{f' ({said})' if said else ''}",
-            way_out="correct the Dockerfile or the code; the task's log has the whole output",
-        )
-    problem = f"{build.dockerfile}; {step}: its base image cannot be pulled"
-    mapped = _registry_error(problem, error)
-    return BuildError(problem, cause=error, way_out=mapped.way_out) if isinstance(mapped, NotFoundError) else mapped
-
-
-def _registry_error(problem: str, cause: str) -> TkeError:
-    if _UNAUTHORIZED.search(cause):
-        return CredentialError(
-            problem, cause=cause, way_out="give registry_id or docker_conn_id with a login of that registry"
-        )
-    if _DENIED.search(cause):
-        return ForbiddenError(problem, cause=cause, way_out="grant the login pull and push on that repository")
-    if _ABSENT.search(cause):
-        return NotFoundError(problem, cause=cause, way_out="check the name and the digest")
-    return UnavailableError(
-        problem, cause=cause, way_out="check that the engine reaches the registry; the task may be retried"
-    )
+        cause = f"{error}{f' ({said})' if said else ''}"
+        raise build_failure(build, step, step.partition(" : ")[2], cause)
 
 
 class _explained(contextlib.AbstractContextManager[None]):  # noqa: N801  # reads as what it does
@@ -349,13 +286,13 @@ class _explained(contextlib.AbstractContextManager[None]):  # noqa: N801  # read
 
     def _refused(self, error: Any, cause: str) -> TkeError:
         problem = f"{self.what} failed"
-        if _UNAUTHORIZED.search(cause) or _DENIED.search(cause):
-            return _registry_error(problem, cause)
+        if is_login_refused(cause):
+            return registry_failure(problem, cause)
         if error.status_code == 404:  # noqa: PLR2004
             return NotFoundError(problem, cause=cause, way_out="check the name and the digest")
         if error.is_client_error():
             return InputError(problem, cause=cause, way_out="correct what it names")
-        return _registry_error(problem, cause)
+        return registry_failure(problem, cause)
 
 
 async def _whole(work: Callable[[], T]) -> T:

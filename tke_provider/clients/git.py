@@ -20,11 +20,12 @@ from tke_provider.domain.images import check_commit
 from tke_provider.exceptions import CredentialError, InputError, NotFoundError, TkeError, UnavailableError
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Sequence
 
 _SCHEMES = ("https", "http", "ssh", "git", "file")
 # user@host:path, git's short form of ssh://user@host/path.
 _SCP_LIKE = re.compile(r"(?:[\w.-]+@)?(?P<host>[A-Za-z0-9][\w.-]*):(?!//)(?P<path>[^:].*)")
+_BRANCH = re.compile(r"[\w][\w./+#@-]*")
 _AUTHENTICATION = re.compile(
     r"Authentication failed|could not read (?:Username|Password)|Permission denied \(|returned error: 40[13]",
     re.IGNORECASE,
@@ -66,7 +67,8 @@ class GitLogin:
 async def checkout(repository: str, commit: str, login: GitLogin | None = None) -> AsyncIterator[Path]:
     """Fetch one commit into a temporary folder, without submodules, and delete the folder afterwards.
 
-    A server that hands out branches and tags only is asked for all of them.
+    Everything in it, and the folder itself, carries the time of the commit: what is made of it does not depend on when
+    it was fetched. A server that hands out branches and tags only is asked for all of them.
 
     :param repository: an ``https``, ``http``, ``ssh``, ``git`` or ``file`` URL, ``user@host:path``, or an absolute
         path on the worker.
@@ -77,17 +79,53 @@ async def checkout(repository: str, commit: str, login: GitLogin | None = None) 
     :raises CredentialError: when the host wants a login, or refuses this one.
     :raises UnavailableError: when the host does not answer; a retry may help.
     """
-    check_source(repository)
-    check_commit(commit)
-    environment = _environment(repository, login)
-    with tempfile.TemporaryDirectory(prefix="tke-checkout-") as folder:
-        git = _Git(Path(folder), repository, environment)
-        await git.run("init", "--quiet")
-        await _fetch(git, repository, commit)
+    async with _fetched(repository, commit, login) as git:
         await git.run("checkout", "--quiet", "--detach", commit)
+        committed = await _committed(git, commit)
         # What a build sees is the commit; its history would be sent along and could end up in the image.
-        await asyncio.to_thread(shutil.rmtree, Path(folder, ".git"))
-        yield Path(folder)
+        await asyncio.to_thread(shutil.rmtree, git.folder / ".git")
+        await asyncio.to_thread(_date, git.folder, committed)
+        yield git.folder
+
+
+async def commit_time(repository: str, commit: str, login: GitLogin | None = None) -> int:
+    """Return when a commit was made, in seconds since the epoch; its files stay where they are if the server can.
+
+    Parameters and errors are those of :func:`checkout`.
+    """
+    async with _fetched(repository, commit, login, "--filter=tree:0") as git:
+        return await _committed(git, commit)
+
+
+async def head(repository: str, branch: str, login: GitLogin | None = None) -> str | None:
+    """Return the commit that a branch points to, or ``None`` where there is no such branch; nothing is fetched.
+
+    Parameters and errors are those of :func:`checkout`.
+    """
+    check_source(repository)
+    if not _BRANCH.fullmatch(branch):
+        raise InputError(f"{branch!r} is no name of a branch", way_out="write it as git branch lists it")
+    with tempfile.TemporaryDirectory(prefix="tke-ls-remote-") as folder:
+        git = _Git(Path(folder), repository, _environment(repository, login))
+        said = await git.run("ls-remote", "--quiet", "--", repository, f"refs/heads/{branch}")
+    # A pattern also matches the end of longer names.
+    listed = (line.partition("\t") for line in said.splitlines())
+    return next((commit for commit, _, ref in listed if ref == f"refs/heads/{branch}"), None)
+
+
+async def changed_paths(repository: str, before: str, commit: str, login: GitLogin | None = None) -> list[str]:
+    """Return the paths of all files that differ between two commits; of a file that was moved, both.
+
+    :param before: the full SHA of the commit to compare with.
+
+    The other parameters, and the errors, are those of :func:`checkout`.
+    """
+    check_commit(before)
+    async with _fetched(repository, commit, login) as git:
+        await _fetch(git, repository, before)
+        listed = git.folder / ".git" / "changed-paths"
+        await git.run("diff", "--name-only", "--no-renames", "-z", f"--output={listed}", before, commit)
+        return listed.read_text(encoding="utf-8", errors="surrogateescape").split("\0")[:-1]
 
 
 def check_source(repository: str) -> None:
@@ -173,9 +211,31 @@ def _ssh_options(login: GitLogin) -> str:
     return options
 
 
-async def _fetch(git: _Git, repository: str, commit: str) -> None:
+@contextlib.asynccontextmanager
+async def _fetched(repository: str, commit: str, login: GitLogin | None, *options: str) -> AsyncIterator[_Git]:
+    check_source(repository)
+    check_commit(commit)
+    environment = _environment(repository, login)
+    with tempfile.TemporaryDirectory(prefix="tke-checkout-") as folder:
+        git = _Git(Path(folder), repository, environment)
+        await git.run("init", "--quiet")
+        await _fetch(git, repository, commit, options)
+        yield git
+
+
+async def _committed(git: _Git, commit: str) -> int:
+    return int(await git.run("show", "--no-patch", "--format=%ct", commit))
+
+
+def _date(folder: Path, seconds: int) -> None:
+    for path in (*folder.rglob("*"), folder):
+        os.utime(path, (seconds, seconds), follow_symlinks=False)
+
+
+async def _fetch(git: _Git, repository: str, commit: str, options: Sequence[str] = ()) -> None:
+    one = ("--depth=1", "--no-tags", "--no-recurse-submodules", *options)
     with contextlib.suppress(_RefusedError):
-        await git.run("fetch", "--quiet", "--depth=1", "--no-tags", "--no-recurse-submodules", "--", repository, commit)
+        await git.run("fetch", "--quiet", *one, "--", repository, commit)
         return
     everything = ("+refs/heads/*:refs/remotes/origin/*", "+refs/tags/*:refs/tags/*")
     await git.run("fetch", "--quiet", "--no-recurse-submodules", "--", repository, *everything)
@@ -200,8 +260,8 @@ class _Git:
     repository: str
     environment: dict[str, str]
 
-    async def run(self, *arguments: str) -> None:
-        """Run one command to its end, or end it when the task is cancelled."""
+    async def run(self, *arguments: str) -> str:
+        """Run one command to its end and return what it printed; end it when the task is cancelled."""
         try:
             from git import Git
             from git.exc import GitCommandError
@@ -214,6 +274,7 @@ class _Git:
         waiting = asyncio.ensure_future(asyncio.to_thread(process.wait))
         try:
             await asyncio.shield(waiting)
+            return process.stdout.read().decode() if process.stdout else ""
         except asyncio.CancelledError:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGTERM)

@@ -9,14 +9,13 @@ from __future__ import annotations
 
 import asyncio
 import json
-import ssl
 from contextlib import aclosing
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 from urllib.parse import quote
 
 from tke_provider.clients.kubeconfig import Access, parse
-from tke_provider.clients.kubernetes_errors import refusal
+from tke_provider.clients.kubernetes_errors import refusal, untrusted
 from tke_provider.domain.manifests import ObjectRef
 from tke_provider.domain.operations import FIELD_MANAGER
 from tke_provider.exceptions import InputError, NotFoundError, TkeError, UnavailableError
@@ -39,7 +38,6 @@ _JSON = "application/json"
 _APPLY = "application/apply-patch+yaml"
 _MERGE = "application/merge-patch+json"
 
-
 _METHODS = {"create": "POST", "patch": "PATCH", "delete": "DELETE"}
 
 
@@ -60,6 +58,7 @@ class _Request(NamedTuple):
     body: object = None
     content: str = _JSON
     timeout: float = _TIMEOUT
+    headers: Mapping[str, str] = {}
 
     def __str__(self) -> str:
         where = f" in namespace {self.namespace}" if self.namespace else ""
@@ -152,15 +151,17 @@ class Cluster:
         )
         return await self._json(request._replace(name=ref.name, body=manifest))
 
-    async def apply(self, manifest: Manifest, dry_run: bool = False) -> dict[str, Any]:
+    async def apply(self, manifest: Manifest, dry_run: bool = False, force: bool = True) -> dict[str, Any]:
         """Apply server-side, as the one field manager of this provider, and return the object as it is then.
 
-        Fields that somebody else wrote are taken over; fields that we wrote before and that the manifest no longer
-        has are removed. Unknown fields are refused rather than dropped.
+        Fields that we wrote before and that the manifest no longer has are removed. Unknown fields are refused rather
+        than dropped.
 
         :param dry_run: let the cluster check everything, admission included, and change nothing.
+        :param force: take over fields that another manager wrote, rather than refuse.
+        :raises OwnedError: without ``force``, when another manager owns a field; names manager and field.
         """
-        query = {"fieldManager": FIELD_MANAGER, "force": "true", "fieldValidation": "Strict"}
+        query = {"fieldManager": FIELD_MANAGER, "force": str(force).lower(), "fieldValidation": "Strict"}
         if dry_run:
             query["dryRun"] = "All"
         request = await self._on(ObjectRef.of(manifest), "patch", query=query)
@@ -170,6 +171,13 @@ class Cluster:
         """Merge ``body`` into the object; a ``null`` removes, ``metadata.resourceVersion`` makes it conditional."""
         request = await self._on(ref, "patch", query={"fieldManager": FIELD_MANAGER})
         return await self._json(request._replace(body=body, content=_MERGE))
+
+    async def get_scale(self, ref: ObjectRef) -> dict[str, Any]:
+        """Return the ``Scale`` of whatever has that subresource.
+
+        :raises NotFoundError: when there is no such object, or its kind cannot be scaled.
+        """
+        return await self._json(await self._on(ref, "get", subresource="scale"))
 
     async def scale(self, ref: ObjectRef, replicas: int) -> dict[str, Any]:
         """Set the number of replicas through the scale subresource, and return its ``Scale``."""
@@ -189,6 +197,20 @@ class Cluster:
         except NotFoundError:
             return False
         return True
+
+    async def evict(self, pod: ObjectRef, uid: str) -> None:
+        """Ask this very pod to go, as far as its disruption budgets let it; returns before it is gone.
+
+        :raises BusyError: when a disruption budget keeps it for now.
+        :raises NotFoundError: when it is gone.
+        """
+        body = {
+            "apiVersion": "policy/v1",
+            "kind": "Eviction",
+            "metadata": {"name": pod.name, "namespace": pod.namespace},
+            "deleteOptions": {"preconditions": {"uid": uid}},
+        }
+        await self._json((await self._on(pod, "create", subresource="eviction"))._replace(body=body))
 
     async def watch(
         self,
@@ -221,22 +243,34 @@ class Cluster:
         return await self._text(_Request("get", "pods/log", namespace, pod, path, query))
 
     async def proxy(
-        self, namespace: str, service: str, port: int | str, path: str = "/", timeout: float = 10.0
+        self, namespace: str, service: str, port: int | str, path: str = "/", timeout: float = 10.0, limit: int = 2**20
     ) -> tuple[int, str]:
         """Ask a service through the API server, which needs no route to pods; return its status and body.
 
         :param path: path and query, as the service sees them.
-        :param timeout: seconds for the whole answer.
+        :param timeout: seconds between two parts of the answer.
+        :param limit: bytes of the body that are read, or a few more.
         :raises NotFoundError: when there is no such service.
         :raises UnavailableError: when no pod of it is ready, or it does not answer.
         """
         base = f"/api/v1/namespaces/{quote(namespace)}/services/{quote(service)}:{port}/proxy"
         request = _Request("get", "services/proxy", namespace, service, f"{base}/{path.lstrip('/')}", timeout=timeout)
         async with aclosing(await self._send(request, check=False)) as response:
-            body = await self._read(response)
+            body = await self._read(response, limit)
             if response.is_error and _is_status(status := _decode(body)):
                 raise self._refused(request, response.status_code, status)
             return response.status_code, body
+
+    async def open(
+        self, pod: str, namespace: str, what: str, query: str, headers: Mapping[str, str], timeout: float = _TIMEOUT
+    ) -> httpx.Response:
+        """Begin to read what a pod streams (``log``, ``exec``, ``portforward``); the caller closes it.
+
+        :param query: as the API documents it for that subresource.
+        :param timeout: seconds between two parts of the stream.
+        """
+        path = f"/api/v1/namespaces/{quote(namespace)}/pods/{quote(pod)}/{what}?{query}"
+        return await self._send(_Request("get", f"pods/{what}", namespace, pod, path, timeout=timeout, headers=headers))
 
     async def _on(
         self, ref: ObjectRef, verb: str, *, subresource: str = "", query: Mapping[str, str] | None = None
@@ -322,22 +356,26 @@ class Cluster:
             _METHODS.get(request.verb, "GET"),
             self._access.server + request.path + (f"?{query}" if query else ""),
             content=None if request.body is None else json.dumps(request.body),
-            headers={"Content-Type": request.content, "Accept": _JSON},
+            headers={"Content-Type": request.content, "Accept": _JSON, **request.headers},
             timeout=httpx.Timeout(request.timeout, connect=_TIMEOUT),
         )
         try:
             return await self._session.send(sent, stream=True)
         except (httpx.HTTPError, OSError) as error:
-            raise self._unreachable(error) from error
+            raise self.unreachable(error) from error
 
-    async def _read(self, response: httpx.Response) -> str:
+    async def _read(self, response: httpx.Response, limit: float = float("inf")) -> str:
         import httpx
 
+        body = bytearray()
         try:
-            await response.aread()
+            async for chunk in response.aiter_bytes():
+                body += chunk
+                if len(body) > limit:
+                    break
         except (httpx.HTTPError, OSError) as error:
-            raise self._unreachable(error) from error
-        return response.text
+            raise self.unreachable(error) from error
+        return body.decode(response.encoding or "utf-8", errors="replace")
 
     async def _lines(self, response: httpx.Response) -> AsyncIterator[str]:
         import httpx
@@ -346,7 +384,7 @@ class Cluster:
             async for line in response.aiter_lines():
                 yield line
         except (httpx.HTTPError, OSError) as error:
-            raise self._unreachable(error) from error
+            raise self.unreachable(error) from error
 
     def _open(self) -> httpx.AsyncClient:
         import httpx
@@ -361,9 +399,10 @@ class Cluster:
 
     # --- errors ---------------------------------------------------------------------------------------------------
 
-    def _unreachable(self, error: BaseException) -> UnavailableError:
+    def unreachable(self, error: BaseException) -> UnavailableError:
+        """Return what a broken connection is to us."""
         way_out = "check that this machine reaches the cluster's endpoint, internal or external"
-        if _untrusted(error):
+        if untrusted(error):
             way_out = "use the kubeconfig that holds the cluster's own authority"
         cause = str(error) or f"{type(error).__name__}, no answer in time"
         return UnavailableError(f"Cluster {self.name} is out of reach", cause=cause, way_out=way_out)
@@ -371,13 +410,6 @@ class Cluster:
     def _refused(self, request: _Request, code: int, status: object) -> TkeError:
         words = str(status.get("message", "")) if isinstance(status, dict) else str(status or "")[:500]
         return refusal(code, words, self.name, request.verb, request.resource, str(request))
-
-
-def _untrusted(error: BaseException | None) -> bool:
-    """Whether the server's certificate was refused, which httpx tells only by what it was raised from."""
-    while error and not isinstance(error, ssl.SSLCertVerificationError):
-        error = error.__cause__ or error.__context__
-    return error is not None
 
 
 def _selectors(labels: str | None, fields: str | None) -> dict[str, str]:

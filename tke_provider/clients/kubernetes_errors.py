@@ -5,6 +5,7 @@ Status codes: https://kubernetes.io/docs/reference/using-api/api-concepts/ and t
 
 from __future__ import annotations
 
+import ssl
 from http import HTTPStatus
 
 from tke_provider.exceptions import (
@@ -15,6 +16,7 @@ from tke_provider.exceptions import (
     ForbiddenError,
     InputError,
     NotFoundError,
+    OwnedError,
     ThrottledError,
     TkeError,
     UnavailableError,
@@ -24,7 +26,9 @@ from tke_provider.exceptions import (
 _BY_WORDS = {
     "exceeded quota": (CapacityError, "has no quota left to {request}", "raise the quota, or ask for less"),
     "being terminated": (BusyError, "is deleting the namespace, so it did not {request}", "wait until it is gone"),
+    "disruption budget": (BusyError, "does not {request} yet", "wait until enough other pods are healthy"),
     "admission webhook": (InputError, "refuses to {request}", "change what the webhook objects to"),
+    "Apply failed with": (OwnedError, "did not {request}", "leave these fields to them, or take them over by force"),
     # Server-side apply answers 500 to a field that the schema does not have.
     "failed to create typed patch object": (InputError, "refuses to {request}", "correct the manifest"),
 }
@@ -77,3 +81,10 @@ def _meaning(code: int, words: str) -> tuple[type[TkeError], str, str]:
     if code < HTTPStatus.INTERNAL_SERVER_ERROR:
         return InputError, "refuses to {request}", "correct the manifest"
     return UnavailableError, "did not {request}", "try again"
+
+
+def untrusted(error: BaseException | None) -> bool:
+    """Whether the server's certificate was refused, which httpx tells only by what it was raised from."""
+    while error and not isinstance(error, ssl.SSLCertVerificationError):
+        error = error.__cause__ or error.__context__
+    return error is not None

@@ -8,13 +8,16 @@ when it expires. Clocks of workers may differ by far less than that.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import datetime as dt
 from typing import TYPE_CHECKING, Any
 
 from tke_provider.domain.manifests import ObjectRef
-from tke_provider.exceptions import BusyError, ConflictError
+from tke_provider.exceptions import BusyError, ConflictError, TkeError, UnavailableError
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterable
+
     from tke_provider.clients.kubernetes import Cluster
 
 SECONDS = 180
@@ -82,22 +85,94 @@ async def release(cluster: Cluster, namespace: str, service: str, holder: str) -
         await release(cluster, namespace, service, holder)
 
 
+@contextlib.asynccontextmanager
+async def held_within(cluster: Cluster, workloads: Iterable[ObjectRef], holder: str) -> AsyncIterator[None]:
+    """Hold the lease of every workload within the block, for a change that does not outlast it.
+
+    :raises BusyError: when another operation holds one of them; the others are given back.
+    """
+    async with contextlib.AsyncExitStack() as stack:
+        for namespace, name in sorted({(ref.namespace, ref.name) for ref in workloads}):
+            await acquire(cluster, namespace, name, holder)
+            stack.push_async_callback(release, cluster, namespace, name, holder)
+        yield
+
+
+@contextlib.asynccontextmanager
+async def kept(cluster: Cluster, workload: ObjectRef, holder: str) -> AsyncIterator[None]:
+    """Hold the lease of a workload within the block, however long it takes.
+
+    :raises BusyError: when another operation holds it, or has it by now: the block is then cancelled.
+    """
+    outer, lost = asyncio.current_task(), list[TkeError]()
+
+    async def renewing() -> None:
+        while not lost:
+            await asyncio.sleep(RENEW_SECONDS)
+            try:
+                await renew(cluster, workload.namespace, workload.name, holder)
+            except UnavailableError:
+                continue  # it is held for longer than one round
+            except TkeError as error:
+                lost.append(error)
+                if outer:
+                    outer.cancel()
+
+    async with held_within(cluster, [workload], holder):
+        renewal = asyncio.create_task(renewing())
+        try:
+            yield
+        except asyncio.CancelledError:
+            if lost:
+                raise lost[0] from None
+            raise
+        finally:
+            renewal.cancel()
+
+
+@contextlib.asynccontextmanager
+async def held(cluster: Cluster, namespace: str, services: Iterable[str], holder: str) -> AsyncIterator[None]:
+    """Hold the leases, also beyond the block; an error inside gives them back.
+
+    :raises BusyError: when another operation holds one of them; the others are given back.
+    """
+    taken: list[str] = []
+    try:
+        for service in services:
+            await acquire(cluster, namespace, service, holder)
+            taken.append(service)
+        yield
+    except BaseException:
+        for service in taken:
+            await release(cluster, namespace, service, holder)
+        raise
+
+
 def _spec(holder: str) -> dict[str, Any]:
     now = _now().strftime("%Y-%m-%dT%H:%M:%S.%fZ")
     return {"holderIdentity": holder, "leaseDurationSeconds": SECONDS, "acquireTime": now, "renewTime": now}
 
 
+def holder_of(live: dict[str, Any]) -> str:
+    """Return who holds a lease now; empty where nobody does, or where it has expired."""
+    return _holder(live) if _until(live) > _now() else ""
+
+
 def _refuse_other(live: dict[str, Any], service: str, holder: str) -> None:
-    spec, present = live.get("spec") or {}, _holder(live)
-    if present in {"", holder} or not spec.get("renewTime"):
-        return
-    renewed = dt.datetime.fromisoformat(str(spec["renewTime"]).replace("Z", "+00:00"))
-    until = renewed + dt.timedelta(seconds=int(spec.get("leaseDurationSeconds") or 0))
-    if until > _now():
+    present = holder_of(live)
+    if present not in {"", holder}:
         raise BusyError(
             f"{service} in namespace {live['metadata']['namespace']} is being changed by {present}",
-            way_out=f"wait for it to end, or for its lease to expire at {until:%H:%M:%S} UTC",
+            way_out=f"wait for it to end, or for its lease to expire at {_until(live):%H:%M:%S} UTC",
         )
+
+
+def _until(live: dict[str, Any]) -> dt.datetime:
+    spec = live.get("spec") or {}
+    if not spec.get("renewTime"):
+        return dt.datetime.min.replace(tzinfo=dt.timezone.utc)
+    renewed = dt.datetime.fromisoformat(str(spec["renewTime"]).replace("Z", "+00:00"))
+    return renewed + dt.timedelta(seconds=int(spec.get("leaseDurationSeconds") or 0))
 
 
 def _holder(live: dict[str, Any]) -> str:

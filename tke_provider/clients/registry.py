@@ -101,15 +101,26 @@ class ImageRegistry:
             what it stood for would lose it.
         :raises NotFoundError: when this registry does not have the image.
         """
-        found = await to.digest(path, tag)
-        if found == image.digest:
-            return
-        if found:
-            raise ConflictError(
-                f"Tag {tag} of {to.host}/{path} stands for {found} and would have to move to {image.digest}",
-                way_out="promote under another tag, or delete that one first",
-            )
-        await self._copy_manifest(image.path, image.digest, to, path, tag)
+        if not await to.has(path, tag, image.digest):
+            await self._copy_manifest(image.path, image.digest, to, path, tag)
+
+    async def has(self, path: str, tag: str, digest: str) -> bool:
+        """Whether a tag stands for a digest already; it does not where there is no such tag.
+
+        :raises ConflictError: when it stands for another one. Tags are not moved.
+        """
+        found = await self.digest(path, tag)
+        if found in {None, digest}:
+            return found == digest
+        raise ConflictError(
+            f"Tag {tag} of {self.host}/{path} stands for {found} and would have to move to {digest}",
+            way_out="promote under another tag, or delete that one first",
+        )
+
+    async def platforms(self, path: str, digest: str) -> list[str]:
+        """Return the digests that a list of images for several platforms leads to; none of a single image."""
+        _, manifest = await self._manifest(path, digest)
+        return [each["digest"] for each in manifest.get("manifests", ())]
 
     async def _copy_manifest(self, path: str, digest: str, to: ImageRegistry, to_path: str, name: str) -> None:
         raw, manifest = await self._manifest(path, digest)

@@ -1,153 +1,268 @@
-"""A release in the cluster: its record, and putting back what was there before."""
+"""A release in the cluster: begun, applied, judged, finished or undone, by whichever strategy, from any process.
+
+Whatever is done is announced in its record first, and all that is needed to go on, or back, is read from there. So a
+process may die between any two lines here, and another one takes up the same release.
+"""
 
 from __future__ import annotations
 
 import contextlib
-import copy
 import dataclasses
-from typing import TYPE_CHECKING
+import datetime as dt
+from typing import TYPE_CHECKING, Any
 
 from tke_provider.clients import leases
-from tke_provider.domain.manifests import ObjectRef, in_namespace, is_rolled_out
-from tke_provider.domain.operations import SIZED_BY
-from tke_provider.domain.releases import Record, Stage, decode, encode, lease_names, may_delete, record_of
-from tke_provider.domain.rollouts import pods_of_newest
-from tke_provider.domain.scaling import AUTOSCALER_KINDS, find_owner
-from tke_provider.exceptions import NotFoundError
+from tke_provider.clients.objects import (
+    ImmutableError,
+    apply,
+    autoscalers,
+    keep_size,
+    place,
+    prepare,
+    put,
+    size_of,
+    stuck_pods,
+)
+from tke_provider.domain.manifests import ObjectRef, is_rolled_out
+from tke_provider.domain.releases import SERVICE, Record, Stage, begin, decode, encode, may_delete, record_of, surplus
+from tke_provider.domain.rollouts import crashing, pods_of_newest
+from tke_provider.domain.tracks import is_second
+from tke_provider.domain.verdicts import State, Verdict, failed
+from tke_provider.exceptions import BusyError, ConflictError, TkeError
 
 if TYPE_CHECKING:
+    from collections.abc import Collection, Sequence
+
     from tke_provider.clients.kubernetes import Cluster, Objects
     from tke_provider.domain.manifests import Manifest
+
+_LAST_LINES = 10
+
+
+# --- records --------------------------------------------------------------------------------------------------------
+
+
+async def history(cluster: Cluster, namespace: str, service: str) -> list[Record]:
+    """Return the records of a service's releases, newest first; none where there was no release."""
+    secrets = await cluster.list("v1", "Secret", namespace, label_selector=f"{SERVICE}={service}")
+    return sorted(map(decode, secrets), key=lambda record: record.revision, reverse=True)
 
 
 async def read(cluster: Cluster, namespace: str, service: str) -> Record | None:
     """Return the record of the service's newest release, or ``None`` where there was none."""
-    return decode(await cluster.get(record_of(namespace, service)))
+    return next(iter(await history(cluster, namespace, service)), None)
 
 
-async def write(cluster: Cluster, namespace: str, service: str, record: Record) -> None:
+async def write(cluster: Cluster, record: Record) -> None:
     """Write the record."""
-    await cluster.apply(encode(record, namespace, service))
+    await cluster.apply(encode(record))
 
 
-async def autoscalers(cluster: Cluster, namespace: str) -> Objects:
-    """Return everything in the namespace that writes the size of some workload."""
-    found: Objects = []
-    for api_version, kind in AUTOSCALER_KINDS:
-        with contextlib.suppress(NotFoundError):  # no such autoscaler is installed
-            found += await cluster.list(api_version, kind, namespace)
-    return found
+async def _number(cluster: Cluster, record: Record) -> Record:
+    """Write a new record down, whose number nobody else may have taken, and return it.
 
-
-def keep_size(manifest: Manifest, live: Manifest | None, scalers: Objects) -> Manifest:
-    """Return the manifest with the live number of replicas, where something else than manifests writes that.
-
-    Leaving the field out would not do: a field that was applied once and then no longer is falls back to one.
+    :raises BusyError: when another operation was quicker.
     """
-    if live is None or "replicas" not in (live.get("spec") or {}) or not is_rolled_out(manifest):
-        return manifest
-    sized = SIZED_BY in (live["metadata"].get("annotations") or {})
-    if not sized and find_owner(manifest["kind"], manifest["metadata"]["name"], scalers) is None:
-        return manifest
-    kept = copy.deepcopy(manifest)
-    kept["spec"]["replicas"] = live["spec"]["replicas"]
-    return kept
+    try:
+        await cluster.create(encode(record))
+    except ConflictError as error:
+        there = await read(cluster, record.namespace, record.service)
+        if there and there.op == record.op:
+            return there  # the same task runs twice at once: both go on with what was written first
+        raise BusyError(
+            f"{record.service} in namespace {record.namespace} is being released by somebody else too",
+            cause=error.cause,
+            way_out="try again in a minute",
+        ) from error
+    return record
 
 
-async def place(cluster: Cluster, manifests: list[Manifest], namespace: str) -> None:
-    """Put every manifest into the namespace, but for kinds that belong to none.
+# --- the release ----------------------------------------------------------------------------------------------------
 
-    :raises ManifestError: when one names another namespace.
-    :raises NotFoundError: when the cluster serves no such kind.
+
+@dataclasses.dataclass(slots=True)
+class ServiceRelease:
+    """One release of a service, as its operation finds it in the cluster.
+
+    :param record: what is written down of it.
     """
-    for manifest in manifests:
-        if await cluster.namespaced(manifest["apiVersion"], manifest["kind"]):
-            in_namespace(manifest, namespace)
+
+    cluster: Cluster
+    record: Record
+
+    @classmethod
+    async def begin(
+        cls, cluster: Cluster, draft: Record, manifests: Sequence[Manifest], beside: Sequence[Manifest] = ()
+    ) -> ServiceRelease:
+        """Let the cluster check everything, then write down what is intended and what is live. Applies nothing.
+
+        :param draft: what is intended.
+        :param manifests: what is to be live when it is done.
+        :param beside: what it needs only meanwhile.
+        :raises InputError: when the cluster refuses a manifest.
+        :raises BusyError: when another operation begins a release of the service at this very moment.
+        """
+        previous = await read(cluster, draft.namespace, draft.service)
+        await place(cluster, [*manifests, *beside], draft.namespace)
+        ready, live = await prepare(cluster, [*manifests, *beside])
+        # What died and left its second version there did not mean it to stay: that is none to go back to.
+        live = {ref: None if is_second(manifest) else manifest for ref, manifest in live.items()}
+        number = len(manifests)
+        draft = dataclasses.replace(draft, applied=tuple(ready[:number]), meanwhile=tuple(ready[number:]))
+        record = begin(previous, draft, live, _now())
+        if previous and previous.op == record.op:
+            await write(cluster, record)
         else:
-            manifest["metadata"].pop("namespace", None)
+            record = await _number(cluster, record)
+            if previous and previous.stage in {Stage.APPLYING, Stage.UNDOING}:
+                reason = previous.reason or f"it died, and {record.op} took over"
+                left = dataclasses.replace(previous, stage=Stage.ABANDONED, reason=reason, finished=record.started)
+                await write(cluster, left)
+        return cls(cluster, record)
 
+    @classmethod
+    async def find(cls, cluster: Cluster, namespace: str, service: str, op: str) -> ServiceRelease:
+        """Return the release of an operation.
 
-async def prepare(
-    cluster: Cluster, manifests: list[Manifest]
-) -> tuple[list[Manifest], dict[ObjectRef, Manifest | None]]:
-    """Let the cluster check every manifest, changing nothing, and return what to apply and what is live before.
+        :raises ConflictError: when a newer one was begun.
+        """
+        record = await read(cluster, namespace, service)
+        if record is None or record.op != op:
+            raise ConflictError(
+                f"{service} in namespace {namespace} was released meanwhile by {record and record.op}",
+                way_out="see what that one did; this task left it alone",
+            )
+        return cls(cluster, record)
 
-    :raises InputError: when the cluster refuses one of them.
-    """
-    scalers: dict[str, Objects] = {}
-    ready, live = [], {}
-    for manifest in manifests:
-        ref = ObjectRef.of(manifest)
-        live[ref] = await cluster.get(ref)
-        if is_rolled_out(manifest) and ref.namespace not in scalers:
-            scalers[ref.namespace] = await autoscalers(cluster, ref.namespace)
-        ready.append(keep_size(manifest, live[ref], scalers.get(ref.namespace, [])))
-    for manifest in ready:
-        await cluster.apply(manifest, dry_run=True)
-    return ready, live
+    async def note(self, **changes: Any) -> None:
+        """Write down how far it got."""
+        self.record = dataclasses.replace(self.record, **changes)
+        await write(self.cluster, self.record)
 
+    async def apply(self, but: Collection[ObjectRef] = ()) -> list[ObjectRef]:
+        """Apply everything that is to be live, and return it. May be repeated.
 
-async def settle(cluster: Cluster, namespace: str, service: str, operation: str, state: str | None) -> None:
-    """End an operation whose task a person ended: keep its work, put back what was before, or leave it to a new try.
+        A size with another writer has perhaps grown since it was written down, and is not made smaller.
 
-    :param state: of the task: ``success`` keeps; ``failed``, ``skipped`` and ``removed`` undo; any other means that
-        the task is to run again.
-    """
-    record = await read(cluster, namespace, service)
-    if record is None or record.op != operation:
-        return
-    if record.stage is not Stage.LIVE:
-        if state == "success":
-            await write(cluster, namespace, service, dataclasses.replace(record, stage=Stage.LIVE))
-        elif state in {"failed", "skipped", "removed"}:
-            await undo(cluster, namespace, service, record, f"its task was marked as {state}")
-    for name in lease_names(service, record.workloads()):
-        await leases.release(cluster, namespace, name, operation)
+        :param but: what is not to be applied yet.
+        """
+        scalers = await autoscalers(self.cluster, self.record.namespace)
+        for manifest in self.record.applied:
+            ref = ObjectRef.of(manifest)
+            if ref not in but:
+                live = await self.cluster.get(ref) if is_rolled_out(manifest) else None
+                sized = keep_size(manifest, live, scalers)
+                await put(self.cluster, max(sized, manifest, key=size_of))
+        return [ref for ref in self.record.targets() if ref not in but]
 
+    async def judge(self, verdict: Verdict) -> Verdict:
+        """Return what a verdict means: a pass is none where something else runs, a failure has its last words."""
+        if verdict.state is not State.PASSED:
+            words = await self._last_words()
+            said = f"; its last lines: {' | '.join(words)}" if words else ""
+            return Verdict(verdict.state, verdict.reason + said)
+        live = [await self.cluster.get(ref) for ref in self.record.workloads()]
+        strays = [stray for each in live if each for stray in self.record.strays(each)]
+        return failed(", ".join(strays)) if strays else verdict
 
-async def undo(cluster: Cluster, namespace: str, service: str, record: Record, reason: str) -> list[str]:
-    """Put back what was there before, wherever the live object still is as the release left it.
+    async def taken(self) -> list[ObjectRef]:
+        """Return the workloads that somebody else changed since it began."""
+        return [ref for ref in self.record.workloads() if self.record.is_taken(ref, await self.cluster.get(ref))]
 
-    Objects that the release created are deleted, but for namespaces, volumes and definitions of custom resources.
-    May be repeated. Does not wait for pods.
+    async def undo(self, reason: str) -> list[str]:
+        """Put back what was there before, wherever the live object still is as the release left it.
 
-    :param reason: why; kept in the record.
-    :return: what was done, in words.
-    """
-    record = dataclasses.replace(record, stage=Stage.UNDOING, reason=reason)
-    await write(cluster, namespace, service, record)
-    scalers = await autoscalers(cluster, namespace)
-    done = []
-    for ref, before in record.before.items():
-        live = await cluster.get(ref)
-        if live is None or not record.undoes(live):
-            continue
+        Objects that the release created are deleted, but for namespaces, volumes and definitions of custom resources;
+        that comes last, so that what serves is back before what served meanwhile goes. May be repeated. Does not wait
+        for pods: until somebody has seen the old version serve, the record says that it is being undone.
+
+        :param reason: why; kept in the record.
+        :return: what was done, in words.
+        """
+        await self.note(stage=Stage.UNDOING, reason=reason)
+        scalers = await autoscalers(self.cluster, self.record.namespace)
+        done = []
+        for ref, before in sorted(self.record.before.items(), key=lambda each: each[1] is None):
+            live = await self.cluster.get(ref)
+            if live is not None and self.record.undoes(live):
+                done.append(await self._put_back(ref, before, live, scalers))
+        return done
+
+    async def _put_back(self, ref: ObjectRef, before: Manifest | None, live: Manifest, scalers: Objects) -> str:
+        if before is None and not may_delete(ref):
+            return f"{ref} stays, it may hold data"
         if before is not None:
-            stuck = await _stuck_pods(cluster, live)
-            await cluster.apply(keep_size(before, live, scalers))
-            for pod in stuck:
-                await cluster.delete(ObjectRef.of(pod), uid=pod["metadata"]["uid"])
-            done.append(f"{ref} is as before")
-        elif may_delete(ref):
-            await cluster.delete(ref, uid=live["metadata"]["uid"])
-            done.append(f"{ref} is deleted")
-        else:
-            done.append(f"{ref} stays, it may hold data")
-    await write(cluster, namespace, service, dataclasses.replace(record, stage=Stage.ROLLED_BACK))
-    return done
+            stuck = await stuck_pods(self.cluster, live)
+            with contextlib.suppress(ImmutableError):
+                await apply(self.cluster, keep_size(before, live, scalers))
+                for pod in stuck:
+                    await self.cluster.delete(ObjectRef.of(pod), uid=pod["metadata"]["uid"])
+                return f"{ref} is as before"
+        await self.cluster.delete(ref, uid=live["metadata"]["uid"])
+        return f"{ref} is deleted" + ("; what it did before is not done again" if before else "")
 
+    async def finish(self) -> None:
+        """Mark it as live, and take away what was there only meanwhile, and records of long ago."""
+        targets = set(self.record.targets())
+        for ref, before in self.record.before.items():
+            live = None if ref in targets else await self.cluster.get(ref)
+            if live is not None and self.record.undoes(live):
+                await self._put_back(ref, before, live, [])
+        await self.note(stage=Stage.LIVE, finished=_now(), reason="")
+        for old in surplus(await history(self.cluster, self.record.namespace, self.record.service)):
+            await self.cluster.delete(record_of(old.namespace, old.service, old.revision))
 
-async def _stuck_pods(cluster: Cluster, live: Manifest) -> Objects:
-    """Return a StatefulSet's new pods that are not ready: it would wait for them rather than replace them.
+    async def undone(self) -> None:
+        """Mark it as undone: what was there before is back."""
+        await self.note(stage=Stage.ROLLED_BACK, finished=_now())
 
-    https://kubernetes.io/docs/concepts/workloads/controllers/statefulset/#forced-rollback
-    """
-    if live["kind"] != "StatefulSet":
+    async def settle(self, state: str | None) -> None:
+        """End it as the person wants it who ended its task: keep it, put back what was before, or let a new try decide.
+
+        :param state: of the task: ``success`` keeps; ``failed``, ``skipped`` and ``removed`` undo; any other means
+            that the task is to run again. What is kept half-way is taken over by the next release.
+        """
+        if self.record.stage in {Stage.APPLYING, Stage.UNDOING}:
+            if state in {"failed", "skipped", "removed"}:
+                await self.undo(self.record.reason or f"its task was marked as {state}")
+                await self.undone()
+            elif state == "success" and await self._is_whole():
+                await self.finish()
+        await self.give_back()
+
+    async def _is_whole(self) -> bool:
+        """Whether everything that it releases was applied."""
+        live = [await self.cluster.get(ref) for ref in self.record.targets()]
+        return all(self.record.undoes(each) for each in live)
+
+    async def hold(self) -> None:
+        """Take its leases, or renew them.
+
+        :raises BusyError: when somebody else has one by now.
+        """
+        for name in self.record.leases():
+            await leases.renew(self.cluster, self.record.namespace, name, self.record.op)
+
+    async def give_back(self) -> None:
+        """Give its leases back."""
+        for name in self.record.leases():
+            await leases.release(self.cluster, self.record.namespace, name, self.record.op)
+
+    async def _last_words(self) -> list[str]:
+        """Return the last lines of the first container that crashed; none where nothing crashed, or said anything."""
+        for ref in {**dict.fromkeys(self.record.workloads()), **dict.fromkeys(self.record.awaited())}:
+            workload = await self.cluster.get(ref)
+            if workload is None:
+                continue
+            pods = await self.cluster.list("v1", "Pod", ref.namespace)
+            sets = await self.cluster.list("apps/v1", "ReplicaSet", ref.namespace) if ref.kind == "Deployment" else []
+            if crashed := crashing(pods_of_newest(workload, pods, sets)):
+                pod, container, previous = crashed
+                with contextlib.suppress(TkeError):  # the pod may be gone, and its log with it
+                    said = await self.cluster.logs(ref.namespace, pod, container, _LAST_LINES, previous)
+                    return [line.strip() for line in said.splitlines() if line.strip()]
         return []
-    pods = await cluster.list("v1", "Pod", live["metadata"]["namespace"])
-    return [pod for pod in pods_of_newest(live, pods) if not _ready(pod)]
 
 
-def _ready(pod: Manifest) -> bool:
-    conditions = (pod.get("status") or {}).get("conditions") or ()
-    return any(each["type"] == "Ready" and each["status"] == "True" for each in conditions)
+def _now() -> dt.datetime:
+    return dt.datetime.now(dt.timezone.utc)

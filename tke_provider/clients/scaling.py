@@ -7,7 +7,8 @@ import logging
 import time
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from tke_provider.clients.releases import autoscalers
+from tke_provider.clients.objects import autoscalers
+from tke_provider.domain.demand import SIZED_AT
 from tke_provider.domain.manifests import ObjectRef, annotation
 from tke_provider.domain.operations import OPERATION, SIZED_BY
 from tke_provider.domain.scaling import SIZE_BEFORE, Owner, SetSize, at_rest, find_owner, floor, owned
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
     from tke_provider.domain.scaling import SetBounds
 
 log = logging.getLogger(__name__)
+
+APPS = "apps/v1"
 
 
 class Number(NamedTuple):
@@ -46,10 +49,16 @@ async def find_number(cluster: Cluster, workload: ObjectRef) -> Number:
     scalers = await autoscalers(cluster, workload.namespace)
     owner = find_owner(workload.kind, workload.name, scalers)
     if owner is None:
-        return Number(workload, live, int(live["spec"].get("replicas", 1)))
+        return Number(workload, live, await _replicas(cluster, workload, live))
     ref = ObjectRef(owner.api_version, owner.kind, workload.namespace, owner.name)
     live = next(each for each in scalers if ObjectRef.of(each) == ref)
     return Number(ref, live, owner.bounds.minimum if owner.bounds else 0, owner)
+
+
+async def _replicas(cluster: Cluster, workload: ObjectRef, live: Manifest) -> int:
+    if workload.api_version == APPS:
+        return int(live["spec"].get("replicas", 1))
+    return int((await cluster.get_scale(workload))["spec"].get("replicas", 0))
 
 
 async def resize(
@@ -72,7 +81,12 @@ async def resize(
         log.info("%s is at %d already", number.ref, size)
         return
     log.info("Changing %s from %d to %d", number.ref, number.value, size)
-    marks = {OPERATION: operation, SIZED_BY: operation, SIZE_BEFORE: str(number.value)}
+    marks = {OPERATION: operation, SIZED_BY: operation, SIZE_BEFORE: str(number.value), SIZED_AT: f"{time.time():.0f}"}
+    if number.ref == workload and workload.api_version != APPS:
+        # Where its number of replicas is written, only its kind knows.
+        await cluster.patch(workload, {"metadata": {"annotations": marks}})
+        await cluster.scale(workload, size)
+        return
     await cluster.patch(number.ref, {"metadata": {"annotations": marks}, **change})
 
 

@@ -13,6 +13,7 @@ from typing import NamedTuple
 from tke_provider.exceptions import (
     BusyError,
     CapacityError,
+    ConflictError,
     CredentialError,
     ForbiddenError,
     InputError,
@@ -49,13 +50,14 @@ def _class(codes: str, kind: type[TkeError], way_out: str) -> _Class:
 # The first match counts. {asked.…} is filled in.
 _CLASSES = (
     _class(
-        r"RequestLimitExceeded(\..+)?",
+        r"RequestLimitExceeded(\..+)?|LimitExceeded\.LimitedAccess",
         ThrottledError,
         "let fewer tasks run at the same time; a retry helps",
     ),
     _class(
         r"UnauthorizedOperation(\..+)?|AuthFailure\.UnauthorizedOperation|\w+\.(CamNoAuth|NoRBACPermissions)"
-        r"|\w+\.(ErrUnauthorized|ErrorTcrUnauthorized)|Ip(InBlack|NotInWhite)list|\w+\.AccountUserNotAuthenticated",
+        r"|\w+\.(ErrUnauthorized|ErrorTcrUnauthorized)|Ip(InBlack|NotInWhite)list"
+        r"|\w+\.(AccountUserNotAuthenticated|MarketGetAuthFailed)",
         ForbiddenError,
         "allow {asked.service}:{asked.action} on it to the identity of the connection, in Cloud Access Management",
     ),
@@ -83,15 +85,21 @@ _CLASSES = (
         "wait until the change that is under way has ended; a retry helps",
     ),
     _class(
+        r"\w+\.ErrorTcrResourceConflict",
+        ConflictError,
+        "use what is there, or another name",
+    ),
+    _class(
         r"LimitExceeded(\..+)?|Resource(Insufficient|sSoldOut)(\..+)?|\w+\.(Quota\w+|QuotaOverLimit|ErrorOverLimit)"
         r"|\w+\.(Trade)?InsufficientBalance",
         CapacityError,
         "raise the quota, top up the account, or use another instance type or zone, as the code says",
     ),
     _class(
-        r"InternalError(\.(UnexpectedInternal|UnexceptedInternal|Unknown|ErrorTcrInternal))?"
+        r"InternalError(\.(UnexpectedInternal|UnexceptedInternal|Unknown|ErrorTcrInternal|ExeTimeout|Depends\w+))?"
+        r"|FailedOperation\.(DataQueryFailed|DbQueryFailed|DimQueryRequestFailed)"
         r"|\w+\.(Db|DbError|DbAffectivedRows|Component(Client|Clinet)Http|KubeClientConnection|UnexpectedError)"
-        r"|ServiceUnavailable",
+        r"|ServiceUnavailable|\w+\.MarketInternalServerError",
         UnavailableError,
         "wait; a retry helps",
     ),

@@ -9,7 +9,9 @@ from tke_provider.domain.clusters import NodePool, PoolKind, PoolNode, ScalingAc
 from tke_provider.exceptions import BusyError, InputError, NotFoundError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from tke_provider.domain.clusters import PoolSettings
 
 _PAGE = 100  # the most that one answer holds
 
@@ -85,6 +87,26 @@ class Tke(TencentCloudService):
         else:
             raise _unscalable(pool)
 
+    async def configure_pool(self, cluster_id: str, pool: NodePool, settings: PoolSettings) -> None:
+        """Change settings of a regular or native pool, in one call.
+
+        :raises InputError: when its size lies outside of the bounds, or the kind has no such settings.
+        :raises BusyError: while another change of the pool is under way.
+        """
+        which = {"ClusterId": cluster_id, "NodePoolId": pool.id}
+        given = _given(Labels=_labels(settings.labels), Taints=_taints(settings.taints))
+        given |= _given(DeletionProtection=settings.deletion_protection)
+        if pool.kind is PoolKind.REGULAR:
+            bounds = _given(MinNodesNum=settings.minimum, MaxNodesNum=settings.maximum)
+            switch = _given(EnableAutoscale=settings.autoscaling)
+            await self._tke("ModifyClusterNodePool", {**which, **given, **bounds, **switch})
+        elif pool.kind is PoolKind.NATIVE:
+            scaling = _given(MinReplicas=settings.minimum, MaxReplicas=settings.maximum)
+            native = _given(EnableAutoscaling=settings.autoscaling, Scaling=scaling or None)
+            await self._tke_2022("ModifyNodePool", {**which, **given, **_given(Native=native or None)})
+        else:
+            raise _unscalable(pool)
+
     async def set_pool_desired(self, cluster_id: str, pool: NodePool, desired: int) -> None:
         """Tell a regular or native pool how many nodes to have. Returns before the nodes come or go.
 
@@ -96,6 +118,23 @@ class Tke(TencentCloudService):
             await self._tke("ModifyNodePoolDesiredCapacityAboutAsg", {**which, "DesiredCapacity": desired})
         elif pool.kind is PoolKind.NATIVE:
             await self._tke_2022("ScaleNodePool", {**which, "Replicas": desired})
+        else:
+            raise _unscalable(pool)
+
+    async def remove_nodes(self, cluster_id: str, pool: NodePool, nodes: Sequence[str]) -> None:
+        """Take these very nodes out of a regular or native pool and end their machines; its size sinks with them.
+
+        For native pools that is documented (``EnableScaleDown``), for regular ones it is to be looked at afterwards.
+
+        :param nodes: their ids, at most 100.
+        :raises InputError: when the kind of the pool has no such nodes.
+        """
+        if pool.kind is PoolKind.REGULAR:
+            params = {"ClusterId": cluster_id, "InstanceIds": list(nodes), "InstanceDeleteMode": "terminate"}
+            await self._tke("DeleteClusterInstances", params)
+        elif pool.kind is PoolKind.NATIVE:
+            machines = {"MachineNames": list(nodes), "EnableScaleDown": True}
+            await self._tke_2022("DeleteClusterMachines", {"ClusterId": cluster_id, **machines})
         else:
             raise _unscalable(pool)
 
@@ -152,3 +191,19 @@ def _unscalable(pool: NodePool) -> InputError:
         f"Node pool {pool.id} ({pool.name}) consists of {pool.kind.value} nodes, which the cloud does not scale",
         way_out="name a regular or native node pool",
     )
+
+
+def _given(**params: object) -> dict[str, object]:
+    return {name: value for name, value in params.items() if value is not None}
+
+
+def _labels(labels: Mapping[str, str] | None) -> list[dict[str, str]] | None:
+    return None if labels is None else [{"Name": name, "Value": value} for name, value in sorted(labels.items())]
+
+
+def _taints(taints: Iterable[str] | None) -> list[dict[str, str]] | None:
+    """Write taints as the cloud has them; each is ``key=value:effect``."""
+    if taints is None:
+        return None
+    split = [(*each.rpartition(":")[0].partition("=")[::2], each.rpartition(":")[2]) for each in sorted(taints)]
+    return [{"Key": key, "Value": value, "Effect": effect} for key, value, effect in split]

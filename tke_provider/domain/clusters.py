@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import enum
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypedDict
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -40,6 +40,9 @@ class NodePool:
     :param ready: how many of its nodes work.
     :param autoscaling: whether the cluster autoscaler writes ``desired``.
     :param autoscaling_group_id: the AS group behind a regular pool; empty for other kinds.
+    :param labels: that its nodes get.
+    :param taints: that its nodes get, as ``key=value:effect``.
+    :param deletion_protection: whether the cloud refuses to delete it.
     """
 
     id: str
@@ -52,6 +55,9 @@ class NodePool:
     ready: int
     autoscaling: bool
     autoscaling_group_id: str = ""
+    labels: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    taints: frozenset[str] = frozenset()
+    deletion_protection: bool = False
 
     @property
     def settled(self) -> bool:
@@ -77,6 +83,7 @@ class NodePool:
             desired=native.get("Replicas") or nodes,
             ready=native.get("ReadyReplicas") or nodes,
             autoscaling=bool(native.get("EnableAutoscaling")),
+            **_settings(answer),
         )
 
     @classmethod
@@ -94,7 +101,50 @@ class NodePool:
             ready=sum(count.get("Normal") or 0 for count in counts),
             autoscaling=(group.get("AutoscalingGroupStatus") or "").startswith("enabl"),
             autoscaling_group_id=group.get("AutoscalingGroupId") or "",
+            **_settings(answer),
         )
+
+
+class _Settings(TypedDict):
+    labels: Mapping[str, str]
+    taints: frozenset[str]
+    deletion_protection: bool
+
+
+def _settings(answer: Mapping[str, Any]) -> _Settings:
+    """Read what every kind of pool says in the same words."""
+    taints = answer.get("Taints") or ()
+    return {
+        "labels": {each["Name"]: each.get("Value") or "" for each in answer.get("Labels") or ()},
+        "taints": frozenset(f"{each['Key']}={each.get('Value') or ''}:{each['Effect']}" for each in taints),
+        "deletion_protection": bool(answer.get("DeletionProtection")),
+    }
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class PoolSettings:
+    """What is to be set at a node pool; ``None`` leaves a setting as it is.
+
+    :param autoscaling: whether the cluster autoscaler writes the size.
+    :param labels: all that the pool should give its nodes.
+    :param taints: likewise, as ``key=value:effect``.
+    """
+
+    autoscaling: bool | None = None
+    minimum: int | None = None
+    maximum: int | None = None
+    labels: Mapping[str, str] | None = None
+    taints: frozenset[str] | None = None
+    deletion_protection: bool | None = None
+
+    def changes(self, pool: NodePool) -> PoolSettings:
+        """Return those settings that the pool does not have yet."""
+        wanted = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+        return PoolSettings(**{name: value for name, value in wanted.items() if value != getattr(pool, name)})
+
+    def __bool__(self) -> bool:
+        """Whether anything is to be set."""
+        return any(getattr(self, field.name) is not None for field in dataclasses.fields(self))
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

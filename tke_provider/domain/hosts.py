@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import ipaddress
 import re
+from typing import TYPE_CHECKING
 from urllib.parse import SplitResult, urlsplit
 
 from tke_provider.exceptions import InputError
 
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
-def split_url(what: str, url: str) -> SplitResult:
-    """Split an ``http`` or ``https`` URL that names a host and carries no login.
+
+def split_url(what: str, url: str, schemes: Sequence[str] = ("http", "https")) -> SplitResult:
+    """Split a URL that names a host and carries no login.
 
     :param what: how errors call it, such as the argument's name.
+    :param schemes: what it may start with.
     :raises InputError: when it is anything else. What may be a password is not quoted.
     """
     if "@" in re.split(r"[/?#]", url.partition("://")[2] or url)[0]:
@@ -21,16 +26,18 @@ def split_url(what: str, url: str) -> SplitResult:
         )
     # A login that is written wrongly is not recognised as one, and the parsers quote what they do not understand.
     named, told = (what, "") if "@" in url else (f"{what} {url!r}", url)
-    way_out = "write http:// or https://, a host, and a port only as a number"
+    *others, last = schemes
+    choice = f"{', '.join(others)} or {last}" if others else last
+    way_out = f"write it as scheme://host:port, the scheme being {choice}, and the port only as a number"
     try:
         parts = urlsplit(url)
-        valid = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
+        valid = parts.scheme in schemes and bool(parts.hostname) and parts.port != 0
     except ValueError as error:
         raise InputError(f"{named} is no URL", cause=str(error) if told else "", way_out=way_out) from (
             error if told else None
         )
     if not valid:
-        raise InputError(f"{named} is no http or https URL", way_out=way_out)
+        raise InputError(f"{named} is no {choice} URL", way_out=way_out)
     return parts
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import datetime as dt
 import hashlib
 import json
 import re
@@ -18,7 +19,9 @@ REVISION = "org.opencontainers.image.revision"
 SOURCE = "org.opencontainers.image.source"
 """Label: the repository that the commit is in (the same)."""
 CREATED = "org.opencontainers.image.created"
-"""Label: when it was built, as RFC 3339 has it (the same)."""
+"""Label: when the commit was made, as RFC 3339 has it (the same): equal for every build of the commit."""
+ATTESTATIONS = frozenset({"provenance", "sbom"})
+"""What a builder can say about an image, beside it in the registry."""
 BUILD_KEY = "tke.airflow/build-key"
 """Label: everything that went into the build, as one hash; see :attr:`Build.key`."""
 
@@ -113,7 +116,8 @@ class Build:
     :param dockerfile: path within ``subdirectory``.
     :param build_args: values of the Dockerfile's ``ARG`` lines. They stay readable in the image: no secrets.
     :param target: the stage to build; empty for the last.
-    :param platform: such as ``linux/arm64``; empty for the builder's own.
+    :param platform: such as ``linux/arm64``, several separated by commas; empty for the builder's own.
+    :param attestations: what the builder is to say about the image beside it: ``provenance`` or ``sbom``, and how.
     """
 
     repository: str
@@ -124,11 +128,16 @@ class Build:
     build_args: Mapping[str, str] = dataclasses.field(default_factory=dict)
     target: str = ""
     platform: str = ""
+    attestations: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
     def __post_init__(self) -> None:
         check_repository(self.repository)
         if self.commit or self.source:
             check_commit(self.commit)
+        if unknown := sorted(self.attestations.keys() - ATTESTATIONS):
+            raise InputError(
+                f"attestations has {', '.join(unknown)}", way_out=f"write one of {', '.join(sorted(ATTESTATIONS))}"
+            )
 
     @property
     def key(self) -> str:
@@ -139,7 +148,7 @@ class Build:
         """
         inputs = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
         del inputs["repository"]  # the same build pushed elsewhere is the same build
-        inputs["build_args"] = dict(self.build_args)
+        inputs |= {"build_args": dict(self.build_args), "attestations": dict(self.attestations)}
         return hashlib.sha256(json.dumps(inputs, sort_keys=True).encode()).hexdigest()
 
     @property
@@ -147,12 +156,13 @@ class Build:
         """The tag that people, and the next build of the same inputs, find the image by."""
         return f"{self.commit[:12] if self.source else 'local'}-{self.key[:8]}"
 
-    def labels(self, created: str) -> dict[str, str]:
+    def labels(self, created: int) -> dict[str, str]:
         """Return the image's labels.
 
-        :param created: when it is built, as RFC 3339 has it.
+        :param created: when the commit was made, in seconds since the epoch; of what is no commit, when it is built.
         """
-        labels = {REVISION: self.commit, SOURCE: self.source, CREATED: created, BUILD_KEY: self.key}
+        when = dt.datetime.fromtimestamp(created, dt.timezone.utc).isoformat()
+        labels = {REVISION: self.commit, SOURCE: self.source, CREATED: when, BUILD_KEY: self.key}
         return {name: value for name, value in labels.items() if value}
 
     def is_origin_of(self, labels: Mapping[str, str]) -> bool:
@@ -163,6 +173,12 @@ class Build:
 def release_tag(image: Image) -> str:
     """Return the tag of a promoted image: commit and digest, so that no two images ever want the same one."""
     return "-".join(part for part in (image.commit[:12], image.digest.removeprefix("sha256:")[:12]) if part)
+
+
+def split_host(name: str) -> tuple[str, str]:
+    """Return the registry's host, empty where none is named, and the rest of an image's or repository's name."""
+    first, _, rest = name.partition("/")
+    return (first, rest) if rest and ("." in first or ":" in first or first == "localhost") else ("", name)
 
 
 def check_repository(repository: str) -> None:

@@ -22,6 +22,8 @@ Manifest: TypeAlias = "dict[str, Any]"
 
 ROLLED_OUT = ("Deployment", "StatefulSet", "DaemonSet")
 """Kinds whose new version comes up step by step, so that waiting for it makes sense."""
+JOB = "Job"
+"""The kind that is waited for until it has done its work."""
 _POD_TEMPLATES = {
     "Deployment": ("spec", "template"),
     "StatefulSet": ("spec", "template"),
@@ -119,6 +121,11 @@ def workloads(manifests: Iterable[Manifest]) -> list[Manifest]:
 def is_rolled_out(manifest: Manifest) -> bool:
     """Whether it is a Deployment, StatefulSet or DaemonSet of Kubernetes itself."""
     return manifest["kind"] in ROLLED_OUT and manifest["apiVersion"] == "apps/v1"
+
+
+def is_awaited(manifest: Manifest) -> bool:
+    """Whether there is something to wait for: a workload to come up, or a Job of Kubernetes itself to end."""
+    return is_rolled_out(manifest) or (manifest["kind"], manifest["apiVersion"]) == (JOB, "batch/v1")
 
 
 def images_of(manifests: Iterable[Manifest]) -> dict[str, str]:

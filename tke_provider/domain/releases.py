@@ -1,26 +1,38 @@
-"""The record of a release: written before anything is applied, so that after a crash the way back is known."""
+"""The record of a release: written before anything is applied, so that after a crash the way back is known.
+
+Each release of a service has one of its own, numbered, so that a rollback needs nothing but the cluster.
+"""
 
 from __future__ import annotations
 
 import base64
 import copy
 import dataclasses
+import datetime as dt
 import enum
 import gzip
 import json
+import re
 from typing import TYPE_CHECKING, Any
 
-from tke_provider.domain.manifests import ROLLED_OUT, ObjectRef, annotation, images_of, is_rolled_out
-from tke_provider.domain.operations import OPERATION
-from tke_provider.exceptions import InputError
+from tke_provider.domain.manifests import ROLLED_OUT, ObjectRef, annotation, images_of, is_awaited, is_rolled_out
+from tke_provider.domain.operations import COMMIT, OPERATION
+from tke_provider.exceptions import InputError, NotFoundError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
     from tke_provider.domain.manifests import Manifest
 
 TYPE = "tke.airflow/release"
 """The type of the Secret that holds a record: what was live may hold Secrets itself."""
+SERVICE = "tke.airflow/service"
+"""Label of a record: the service that was released."""
+STAGE = "tke.airflow/stage"
+HISTORY = 10
+"""How many records of a service are kept; the newest good one always is."""
+
+_NAME = re.compile(r"[a-z0-9]([-a-z0-9.]{0,61}[a-z0-9])?")
 _KEPT = {"Namespace", "CustomResourceDefinition", "PersistentVolumeClaim", "PersistentVolume"}
 """Kinds that take others' data with them, so they are never deleted to undo a release."""
 _CLUSTERS_OWN = ("creationTimestamp", "deletionTimestamp", "generation", "managedFields", "resourceVersion", "uid")
@@ -42,25 +54,57 @@ class Stage(str, enum.Enum):
     """Found bad; what was there before is being put back."""
     ROLLED_BACK = "rolled-back"
     """What was there before is back."""
+    ABANDONED = "abandoned"
+    """It died, and a later release took over its way back."""
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Record:
     """One release of a service.
 
+    :param revision: counts the service's releases in this namespace from 1; 0 for one that has not begun.
     :param op: the operation that releases.
-    :param before: every object that the release touches as it was live before, or ``None`` where there was none.
-    :param ops: operations whose work an undo takes back: this one, and crashed ones whose ``before`` it took over.
+    :param commit: what its images were built from; empty where unknown.
+    :param images: the image of each container, as the task was given them.
+    :param previous: the images that served before, by ``workload/container``.
+    :param started: when it began; a retry keeps it.
+    :param finished: when it was found good, or what was before was back; ``None`` until then.
     :param reason: why it was undone; empty until then.
+    :param who: who started the run; empty where a schedule did.
+    :param approver: who approved it; empty where nobody had to.
+    :param checks: what was checked before, a sentence each.
+    :param strategy: ``deploy``, ``canary``, ``blue-green`` or ``rollback``.
+    :param restores: the revision that a rollback put back; 0 for anything else.
+    :param step: how many steps of its strategy are done.
+    :param since: since when the present step is up; ``None`` until it is.
+    :param before: every object that the release touches as it was live before, or ``None`` where there was none.
+    :param applied: every object that it releases, as it is applied: enough to put this release back.
+    :param meanwhile: what is there only while the release goes on, as it is applied: such as a canary.
+    :param ops: operations whose work an undo takes back beside this one's: crashed ones whose ``before`` it took over.
     """
 
+    service: str
+    namespace: str
     op: str
-    stage: Stage
-    commit: str
-    images: Mapping[str, str]
-    before: Mapping[ObjectRef, Manifest | None]
-    ops: tuple[str, ...] = ()
+    revision: int = 0
+    stage: Stage = Stage.APPLYING
+    commit: str = ""
+    images: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    previous: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    started: dt.datetime | None = None
+    finished: dt.datetime | None = None
     reason: str = ""
+    who: str = ""
+    approver: str = ""
+    checks: tuple[str, ...] = ()
+    strategy: str = "deploy"
+    restores: int = 0
+    step: int = 0
+    since: dt.datetime | None = None
+    before: Mapping[ObjectRef, Manifest | None] = dataclasses.field(default_factory=dict)
+    applied: tuple[Manifest, ...] = ()
+    meanwhile: tuple[Manifest, ...] = ()
+    ops: tuple[str, ...] = ()
 
     def undoes(self, live: Manifest | None) -> bool:
         """Whether a live object still is as this release left it: nobody else has changed it since."""
@@ -79,36 +123,139 @@ class Record:
             if wanted and image != wanted
         ]
 
+    def is_taken(self, ref: ObjectRef, live: Manifest | None) -> bool:
+        """Whether somebody else changed, or deleted, a workload since this release began."""
+        if live is None:
+            return ref in self.targets()
+        op = annotation(live, OPERATION)
+        return (
+            bool(self.strays(live)) if op == self.op else op not in {*self.ops, annotation(self.before[ref], OPERATION)}
+        )
+
+    def targets(self) -> list[ObjectRef]:
+        """Return what is to be live when it is done; all else that it touches is there only meanwhile."""
+        return [ObjectRef.of(each) for each in self.applied]
+
     def workloads(self) -> list[ObjectRef]:
         """Return the workloads that it touches."""
         return [ref for ref in self.before if ref.kind in ROLLED_OUT]
+
+    def awaited(self) -> list[ObjectRef]:
+        """Return what is waited for when all is applied: workloads, and Jobs."""
+        return [ObjectRef.of(each) for each in self.applied if is_awaited(each)]
 
     def workloads_before(self) -> list[ObjectRef]:
         """Return the workloads that served before."""
         return [ref for ref, manifest in self.before.items() if manifest and is_rolled_out(manifest)]
 
+    def leases(self) -> list[str]:
+        """Return the names of the leases that it holds: of workloads that outlive it."""
+        lasting = {*self.targets(), *self.workloads_before()}
+        return lease_names(self.service, (ref for ref in self.workloads() if ref in lasting))
+
 
 def begin(
-    previous: Record | None, op: str, commit: str, images: Mapping[str, str], live: Mapping[ObjectRef, Manifest | None]
+    previous: Record | None, draft: Record, live: Mapping[ObjectRef, Manifest | None], now: dt.datetime
 ) -> Record:
     """Return the record of a release that is about to begin.
 
-    A retry keeps what its first try found. A new operation that finds another one unfinished takes over what that
-    one had found, because what is live may be half of a release that nobody found good.
+    A retry keeps what its first try found, and how far it got. A new operation that finds another one unfinished
+    takes over what that one had found, because what is live may be half of a release that nobody found good.
 
-    :param previous: the record that is there.
+    :param previous: the newest record of the service.
+    :param draft: what is intended; its revision is yet unknown.
     :param live: the objects to be touched, as they are now.
     """
     before = {ref: as_it_was(manifest) if manifest else None for ref, manifest in live.items()}
     ops: tuple[str, ...] = ()
-    if previous and (previous.stage in {Stage.APPLYING, Stage.UNDOING} or _is_retry(previous, op)):
+    if previous and has_way_back(previous, draft.op):
         before |= previous.before
         ops = tuple(dict.fromkeys((*previous.ops, previous.op)))
-    return Record(op, Stage.APPLYING, commit, images, before, tuple(each for each in ops if each != op))
+    begun = dataclasses.replace(
+        draft,
+        revision=previous.revision + 1 if previous else 1,
+        previous=images_of(filter(None, before.values())),
+        started=now,
+        before=before,
+        ops=tuple(each for each in ops if each != draft.op),
+    )
+    if previous is None or previous.op != draft.op:
+        return begun
+    again = dataclasses.replace(begun, revision=previous.revision, started=previous.started or now)
+    if previous.stage is Stage.ROLLED_BACK:
+        return again
+    meanwhile = draft.meanwhile or previous.meanwhile
+    return dataclasses.replace(again, step=previous.step, since=previous.since, meanwhile=meanwhile)
 
 
-def _is_retry(previous: Record, op: str) -> bool:
-    return previous.op == op and previous.stage is Stage.LIVE
+def has_way_back(previous: Record, op: str) -> bool:
+    """Whether what this record found before is the way back of a release by an operation, rather than what is live."""
+    return previous.stage in {Stage.APPLYING, Stage.UNDOING} or (previous.op, previous.stage) == (op, Stage.LIVE)
+
+
+# --- the way back ---------------------------------------------------------------------------------------------------
+
+
+def last_good(history: Sequence[Record]) -> Record | None:
+    """Return the release to go back to: what serves where the newest one did not come up, else the good one before.
+
+    What a rollback left behind once is never gone back to, and a release of the very same is no way back.
+
+    :param history: newest first.
+    """
+    good = [each for each in history if each.stage is Stage.LIVE]
+    if not good or good[0] is not history[0]:
+        return good[0] if good else None
+    left = {number for each in good if each.restores for number in range(each.restores + 1, each.revision + 1)}
+    serves, content = good[0].restores or good[0].revision, _content(good[0])
+    earlier = (each for each in good if each.revision < serves and each.revision not in left)
+    return next((each for each in earlier if _content(each) != content), None)
+
+
+def _content(record: Record) -> list[Manifest]:
+    """Return what it applied, but for who did so: nothing else tells two releases of the same apart."""
+    content = copy.deepcopy(list(record.applied))
+    for manifest in content:
+        for name in (OPERATION, COMMIT):
+            (manifest["metadata"].get("annotations") or {}).pop(name, None)
+    return content
+
+
+def way_back(history: Sequence[Record], revision: int | None = None, digest: str = "") -> Record:
+    """Return the release to go back to.
+
+    :param history: newest first.
+    :param revision: its number; default: the last good one.
+    :param digest: of an image that it ran, instead of its number; the newest such release counts.
+    :raises NotFoundError: when there is none, or it was never found good; says which there are.
+    """
+    good = [each for each in history if each.stage is Stage.LIVE]
+    if revision is not None:
+        found = next((each for each in good if each.revision == revision), None)
+    elif digest:
+        found = next((each for each in good if _runs(each, digest)), None)
+    else:
+        found = last_good(history)
+    if found is None:
+        wanted = f"with number {revision}" if revision is not None else f"of {digest}" if digest else "before this one"
+        there = ", ".join(f"{each.revision} ({each.stage.value}, {each.commit[:12]})" for each in history) or "none"
+        raise NotFoundError(
+            f"No good release {wanted} is written down", cause=there, way_out="name one that is live, or deploy anew"
+        )
+    return found
+
+
+def _runs(record: Record, digest: str) -> bool:
+    return any(image.partition("@")[2] == digest.rpartition("@")[2] for image in images_of(record.applied).values())
+
+
+def surplus(history: Sequence[Record], limit: int = HISTORY) -> list[Record]:
+    """Return the records that may be deleted: beyond the limit, but never the newest good one.
+
+    :param history: newest first.
+    """
+    good = next((each for each in history if each.stage is Stage.LIVE), None)
+    return [each for each in history[limit:] if each is not good]
 
 
 def as_it_was(live: Manifest) -> Manifest:
@@ -133,45 +280,63 @@ def may_delete(ref: ObjectRef) -> bool:
     return ref.kind not in _KEPT
 
 
-def record_of(namespace: str, service: str) -> ObjectRef:
-    """Return the Secret that holds a service's record."""
-    return ObjectRef("v1", "Secret", namespace, f"tke-release.{service}")
+# --- its Secret -----------------------------------------------------------------------------------------------------
 
 
-def encode(record: Record, namespace: str, service: str) -> Manifest:
+def check_service(service: str) -> str:
+    """Return the name of a service, which is a label of its records.
+
+    :raises InputError: when the cluster would not take it.
+    """
+    if not _NAME.fullmatch(service):
+        raise InputError(
+            f"A service cannot be named {service!r}", way_out="use up to 63 small letters, digits and dashes"
+        )
+    return service
+
+
+def record_of(namespace: str, service: str, revision: int) -> ObjectRef:
+    """Return the Secret that holds the record of a release."""
+    return ObjectRef("v1", "Secret", namespace, f"tke-release.{service}.v{revision}")
+
+
+def encode(record: Record) -> Manifest:
     """Return the Secret; what is to be read in a hurry stands in its labels and annotations."""
-    ref = record_of(namespace, service)
+    ref = record_of(record.namespace, record.service, record.revision)
     whole = {field.name: getattr(record, field.name) for field in dataclasses.fields(record)}
     whole["before"] = [[dataclasses.asdict(ref), manifest] for ref, manifest in record.before.items()]
-    packed = base64.b64encode(gzip.compress(json.dumps(whole).encode(), mtime=0)).decode()
+    packed = base64.b64encode(gzip.compress(json.dumps(whole, default=dt.datetime.isoformat).encode(), mtime=0))
     return {
         "apiVersion": ref.api_version,
         "kind": ref.kind,
         "type": TYPE,
         "metadata": {
             "name": ref.name,
-            "namespace": namespace,
-            "labels": {"app.kubernetes.io/managed-by": "airflow-provider-tke"},
-            "annotations": {OPERATION: record.op, "tke.airflow/stage": record.stage.value},
+            "namespace": record.namespace,
+            "labels": {"app.kubernetes.io/managed-by": "airflow-provider-tke", SERVICE: record.service},
+            "annotations": {OPERATION: record.op, STAGE: record.stage.value},
         },
-        "data": {"record": packed},
+        "data": {"record": packed.decode()},
     }
 
 
-def decode(secret: Manifest | None) -> Record | None:
-    """Read a record from its Secret; ``None`` where there is no Secret.
+def decode(secret: Manifest) -> Record:
+    """Read a record from its Secret.
 
     :raises InputError: when the Secret is none of ours.
     """
-    if secret is None:
-        return None
     try:
         whole: dict[str, Any] = json.loads(gzip.decompress(base64.b64decode(secret["data"]["record"])))
-        before = {ObjectRef(**ref): manifest for ref, manifest in whole.pop("before")}
-        return Record(**{**whole, "stage": Stage(whole["stage"]), "ops": tuple(whole["ops"]), "before": before})
+        times = {name: whole[name] and dt.datetime.fromisoformat(whole[name]) for name in _TIMES}
+        lists = {name: tuple(whole[name]) for name in ("applied", "checks", "meanwhile", "ops")}
+        before = {ObjectRef(**ref): manifest for ref, manifest in whole["before"]}
+        return Record(**{**whole, **times, **lists, "stage": Stage(whole["stage"]), "before": before})
     except (KeyError, TypeError, ValueError, OSError, EOFError) as error:
         raise InputError(
             f"{ObjectRef.of(secret)} is no record of a release",
             cause=str(error),
             way_out="delete it: the next release then takes what is live as its way back",
         ) from error
+
+
+_TIMES = ("started", "finished", "since")

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import dataclasses
 import re
+import sys
 from typing import TYPE_CHECKING, Any, TypedDict
 
-from tke_provider.domain.manifests import ObjectRef, annotation
+from tke_provider.domain.manifests import JOB, ObjectRef, annotation
 from tke_provider.domain.verdicts import Verdict, failed, passed, pending
 
 if TYPE_CHECKING:
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from tke_provider.domain.manifests import Manifest
 
 REVISION = "deployment.kubernetes.io/revision"
+_HASH = "pod-template-hash"
 _TEMPLATE_GENERATION = "deprecated.daemonset.template.generation"
 MAX_CRASHES = 2
 """How often a new container may end before it is certain that it will not stay up: once may be bad luck."""
@@ -48,6 +50,7 @@ class Release(TypedDict):
     :param revision: as the cluster counts it, ``workload=revision``; the same as before where nothing changed.
     :param previous: the images that served before, by ``workload/container``; empty for the first release.
     :param op: the operation that deployed it, as its objects' annotations name it.
+    :param record: the number of the release's record in the cluster, which a rollback takes.
     """
 
     service: str
@@ -58,6 +61,7 @@ class Release(TypedDict):
     revision: str
     previous: dict[str, str]
     op: str
+    record: int
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -79,7 +83,7 @@ def assess(
     events: Sequence[Manifest] = (),
     max_crashes: int = MAX_CRASHES,
 ) -> Verdict:
-    """Say whether the newest version of a Deployment, StatefulSet or DaemonSet is up.
+    """Say whether the newest version of a Deployment, StatefulSet or DaemonSet is up, or a Job has done its work.
 
     Failed only when waiting cannot help: the image is refused or absent, the configuration does not exist, the
     container crashes again and again, pods are not admitted, or the workload's own progress deadline passed. A busy
@@ -90,21 +94,40 @@ def assess(
     :param events: warnings of the namespace; they explain, and decide nothing but why an image was not pulled.
     """
     ref = ObjectRef.of(workload)
+    if workload["kind"] == JOB:
+        return _assess_job(workload, pods, events)
     if _int(workload.get("status"), "observedGeneration") < _int(workload["metadata"], "generation"):
         return pending(f"{ref}: its controller has not looked at the new version yet")
     missing = _missing(workload)
     if not missing:
         return passed(f"{ref} is up: {_size(workload)} of {_size(workload)} pods run the new version")
     new = pods_of_newest(workload, pods, replica_sets)
-    troubles = [*_workload_troubles(workload, events), *_pod_troubles(new, events, max_crashes)]
-    for trouble in troubles:
-        if trouble.certain:
-            return failed(f"{ref}: {trouble.reason}")
+    troubles = [*_workload_troubles(workload, events), *pod_troubles(new, events, max_crashes)]
+    if certain := next((each for each in troubles if each.certain), None):
+        return failed(f"{ref}: {certain.reason}")
     because = f"; {troubles[0].reason}" if troubles else ""
     overdue = _condition(workload, "Progressing")
     if overdue.get("reason") == "ProgressDeadlineExceeded":
         return failed(f"{ref} made no progress within its progressDeadlineSeconds: {missing}{because}")
     return pending(f"{ref}: {missing}{because}")
+
+
+def _assess_job(job: Manifest, pods: Iterable[Manifest], events: Sequence[Manifest]) -> Verdict:
+    """How often its pods may fail is the Job's own affair (``backoffLimit``)."""
+    ref, ended = ObjectRef.of(job), _condition(job, "Failed")
+    if _condition(job, "Complete").get("status") == "True":
+        return passed(f"{ref} has done its work")
+    if ended.get("status") == "True":
+        return failed(f"{ref} failed: {ended.get('reason', '')}: {ended.get('message', '')}")
+    troubles = [*_workload_troubles(job, events), *pod_troubles(pods_of_newest(job, pods), events, sys.maxsize)]
+    if certain := next((each for each in troubles if each.certain), None):
+        return failed(f"{ref}: {certain.reason}")
+    wanted = int((job.get("spec") or {}).get("completions") or 1)
+    halted = ", and it is suspended until somebody resumes it" if (job.get("spec") or {}).get("suspend") else ""
+    because = f"; {troubles[0].reason}" if troubles else ""
+    return pending(
+        f"{ref}: {_int(job.get('status'), 'succeeded')} of {wanted} pods have done their work{halted}{because}"
+    )
 
 
 def revision_of(workload: Manifest) -> str:
@@ -123,17 +146,30 @@ def pods_of_newest(
     owner, label, value = workload["metadata"].get("uid"), "controller-revision-hash", revision_of(workload)
     if workload["kind"] == "DaemonSet":
         label = "pod-template-generation"
+    if workload["kind"] == JOB:
+        label, value = "batch.kubernetes.io/controller-uid", str(owner)
     if workload["kind"] == "Deployment":
-        newest = [each for each in replica_sets if _owned(each, owner) and annotation(each, REVISION) == value]
-        if not newest:
+        newest = _newest(workload, replica_sets)
+        if newest is None:
             return []
-        label = "pod-template-hash"
-        owner, value = newest[0]["metadata"].get("uid"), _labels(newest[0]).get(label, "")
+        label = _HASH
+        owner, value = newest["metadata"].get("uid"), _labels(newest).get(label, "")
     return [
         pod
         for pod in pods
         if _owned(pod, owner) and _labels(pod).get(label) == value and "deletionTimestamp" not in pod["metadata"]
     ]
+
+
+def newest_hash(deployment: Manifest, replica_sets: Iterable[Manifest]) -> str:
+    """Return what the label ``pod-template-hash`` of the newest version's pods is; empty before there is one."""
+    newest = _newest(deployment, replica_sets)
+    return _labels(newest).get(_HASH, "") if newest else ""
+
+
+def _newest(deployment: Manifest, replica_sets: Iterable[Manifest]) -> Manifest | None:
+    owner, revision = deployment["metadata"].get("uid"), revision_of(deployment)
+    return next((e for e in replica_sets if _owned(e, owner) and annotation(e, REVISION) == revision), None)
 
 
 def crashing(pods: Iterable[Manifest]) -> tuple[str, str, bool] | None:
@@ -196,7 +232,10 @@ def _workload_troubles(workload: Manifest, events: Sequence[Manifest]) -> Iterat
         yield Trouble(f"its pods are not created: {words}")
 
 
-def _pod_troubles(pods: Iterable[Manifest], events: Sequence[Manifest], max_crashes: int) -> Iterator[Trouble]:
+def pod_troubles(
+    pods: Iterable[Manifest], events: Sequence[Manifest] = (), max_crashes: int = MAX_CRASHES
+) -> Iterator[Trouble]:
+    """Yield what keeps pods from running."""
     for pod in pods:
         found = [each for status in _statuses(pod) if (each := _container_trouble(pod, status, events, max_crashes))]
         yield from found

@@ -138,7 +138,7 @@ def find_owner(kind: str, name: str, autoscalers: Iterable[Manifest]) -> Owner |
     owner = None
     for autoscaler in inner_first:
         if _target(autoscaler) in targets:
-            owner = _owner(autoscaler)
+            owner = owner_of(autoscaler)
             targets.add((owner.kind.lower(), owner.name))
     return owner
 
@@ -154,6 +154,17 @@ def floor(owner: Owner, size: int, target: str) -> dict[str, Any]:
         raise owned(target, owner)
     Bounds(0, owner.bounds.maximum).check(size, f"{owner} of {target}")
     return {"spec": {minimum[0]: size}}
+
+
+def bound(owner: Owner, bounds: Bounds, target: str) -> dict[str, Any]:
+    """Return the change to its owner that keeps a workload within bounds.
+
+    :raises OwnedError: when the owner has no bounds that could be set.
+    """
+    shape = _AUTOSCALERS[owner.kind]
+    if shape.minimum is None or shape.maximum is None:
+        raise owned(target, owner)
+    return {"spec": {shape.minimum[0]: bounds.minimum, shape.maximum[0]: bounds.maximum}}
 
 
 def owned(target: str, owner: Owner | str) -> OwnedError:
@@ -188,8 +199,34 @@ def assess_size(
     if rollout.state is not State.PASSED:
         return rollout
     if (surplus := int(workload["status"].get("replicas", 0)) - wanted) > 0:
-        return pending(f"{ref} has {_count(surplus, 'pod')} too many, still to end")
-    return passed(f"{ref} has {_count(wanted, 'pod')}, all available")
+        return pending(f"{ref} has {count(surplus, 'pod')} too many, still to end")
+    return passed(f"{ref} has {count(wanted, 'pod')}, all available")
+
+
+def assess_scale(
+    ref: ObjectRef, scale: Manifest, pods: Iterable[Manifest] | None, size: int, *, at_least: bool = False
+) -> Verdict:
+    """Return whether something of any kind has its size, as its scale subresource and its pods say.
+
+    :param pods: that its selector matches; none where it has no selector, so that only its own word counts.
+    """
+    wanted, have = scale["spec"].get("replicas", 0), (scale.get("status") or {}).get("replicas", 0)
+    if wanted < size and at_least:
+        return pending(f"{ref} waits for its autoscaler to raise it from {wanted} to {size}")
+    if wanted != size and not at_least:
+        return failed(f"the size of {ref} was {size} and something else made it {wanted}")
+    if have != wanted:
+        return pending(f"{ref} has {have} of {wanted}")
+    ready = have if pods is None else sum(map(_serves, pods))
+    if ready < wanted:
+        return pending(f"{ref} has {ready} of {count(wanted, 'pod')} ready")
+    return passed(f"{ref} has {count(wanted, 'pod')}, all ready")
+
+
+def _serves(pod: Manifest) -> bool:
+    conditions = (pod.get("status") or {}).get("conditions") or ()
+    ready = any(each["type"] == "Ready" and each["status"] == "True" for each in conditions)
+    return ready and "deletionTimestamp" not in pod["metadata"]
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -254,6 +291,13 @@ def steps(
     return _writes(pool, bounds, size)
 
 
+def sizeless(pool: NodePool) -> str:
+    """Return why a pool has no size that could be set; empty where it has one."""
+    if pool.kind in _SIZED:
+        return ""
+    return f"it is a pool of {pool.kind.value} nodes, which has no size that could be set"
+
+
 def written(pool: NodePool) -> int:
     """Return the number that a task writes: the size, or the lower bound where the cluster autoscaler sizes it."""
     return pool.minimum if pool.autoscaling else pool.desired
@@ -294,12 +338,12 @@ def assess_pool(
         return failed(f"the size of {name} was {desired} and something else made it {pool.desired}")
     if pool.ready < pool.desired:
         why = "".join(f": {node.id} {node.reason}" for node in nodes if node.reason)
-        return pending(f"{name} has {pool.ready} of {_count(pool.desired, 'node')} ready{why}")
+        return pending(f"{name} has {pool.ready} of {count(pool.desired, 'node')} ready{why}")
     if pool.ready > pool.desired and not at_least:
-        return pending(f"{name} has {_count(pool.ready - pool.desired, 'node')} too many, still to leave")
+        return pending(f"{name} has {count(pool.ready - pool.desired, 'node')} too many, still to leave")
     if closed := [node.id for node in nodes if node.cordoned and node.state == "running"]:
-        return pending(f"{name} has {_count(len(closed), 'node')} cordoned: {', '.join(closed[:3])}")
-    return passed(f"{name} has {_count(pool.desired, 'node')}, all ready")
+        return pending(f"{name} has {count(len(closed), 'node')} cordoned: {', '.join(closed[:3])}")
+    return passed(f"{name} has {count(pool.desired, 'node')}, all ready")
 
 
 def shortage(pool: NodePool, activities: Sequence[ScalingActivity], seen: str = "") -> str:
@@ -325,7 +369,8 @@ def _target(autoscaler: Manifest) -> tuple[str, str]:
     return reference.get("kind", "Deployment").lower(), reference.get("name", "")
 
 
-def _owner(autoscaler: Manifest) -> Owner:
+def owner_of(autoscaler: Manifest) -> Owner:
+    """Read an object of ``AUTOSCALER_KINDS``."""
     shape, spec = _AUTOSCALERS[autoscaler["kind"]], autoscaler["spec"]
     bounds = None
     if shape.minimum and shape.maximum:
@@ -346,5 +391,6 @@ def _writes(pool: NodePool, bounds: Bounds, size: int) -> tuple[SetBounds | SetS
     return (SetBounds(wide), *set_size, *set_bounds)
 
 
-def _count(number: int, noun: str) -> str:
+def count(number: int, noun: str) -> str:
+    """Return so many of something, as people say it."""
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

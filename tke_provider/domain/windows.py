@@ -11,7 +11,7 @@ from __future__ import annotations
 import dataclasses
 import re
 import zoneinfo
-from datetime import datetime, timedelta, timezone
+from datetime import date, datetime, time, timedelta, timezone
 from typing import TYPE_CHECKING, Protocol
 
 from tke_provider.exceptions import InputError
@@ -23,6 +23,99 @@ _TIME_OF_DAY = re.compile(r"(?P<hour>[01]\d|2[0-3]):(?P<minute>[0-5]\d)")
 _CRON_FIELDS = 5
 # No zone has ever turned its clock back by more.
 _LONGEST_REPEAT = timedelta(hours=3)
+
+
+class Days(Protocol):
+    """Some days of the calendar."""
+
+    def matches(self, day: date) -> bool:
+        """Whether the day is one of them."""
+
+
+class Span(Protocol):
+    """A time that comes once, or again and again."""
+
+    def __hash__(self) -> int:
+        """What it holds never changes, so that it can be asked once for many."""
+
+    def holds(self, now: datetime, lead: timedelta = ...) -> bool:
+        """Whether any instant from now until ``lead`` later lies in it: start included, end not."""
+
+    def ends(self, now: datetime) -> datetime | None:
+        """Return when the span that this instant lies in ends; ``None`` outside of it."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Recurring:
+    """A span that starts by a cron expression, on some days, and lasts a given time.
+
+    :param zone: IANA name, as in ``Asia/Shanghai``.
+    :param cron: five fields: minute, hour, day of month, month, weekday.
+    :param duration: how long it lasts, as elapsed time.
+    :param days: on which it starts, as the clock in its zone shows them; default: on all.
+    :raises InputError: when one of them cannot be understood.
+    """
+
+    zone: str
+    cron: str
+    duration: timedelta
+    days: Days | None = None
+
+    def __post_init__(self) -> None:
+        _zone(self.zone)
+        _check_cron(self.cron)
+        if self.duration <= timedelta(0):
+            raise InputError(f"The window {self.cron!r} lasts {self.duration}", way_out="give it a duration above zero")
+
+    def holds(self, now: datetime, lead: timedelta = timedelta(0)) -> bool:
+        """Whether any instant from now until ``lead`` later lies in it."""
+        return self._opened(now, lead) is not None
+
+    def ends(self, now: datetime) -> datetime | None:
+        """Return when the span that this instant lies in ends; ``None`` outside of it."""
+        opened = self._opened(now, timedelta(0))
+        return opened + self.duration if opened else None
+
+    def _opened(self, now: datetime, lead: timedelta) -> datetime | None:
+        zone, before = _zone(self.zone), now + lead
+        while True:
+            wall = _last_opening(self.cron, zone, before)
+            opened = _instant(wall, zone)
+            if now >= opened + self.duration:
+                return None
+            if self.days is None or self.days.matches(wall.date()):
+                return opened
+            # No opening of that day counts: go on before its first instant.
+            before = _instant(datetime.combine(wall.date(), time.min), zone) - timedelta(microseconds=1)
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Once:
+    """A span between two instants.
+
+    :param zone: in which both are read.
+    :param start: as the clock on the wall shows it, included.
+    :param end: likewise, excluded.
+    :raises InputError: when it ends before it starts.
+    """
+
+    zone: str
+    start: datetime
+    end: datetime
+
+    def __post_init__(self) -> None:
+        zone = _zone(self.zone)
+        if _instant(self.start, zone) >= _instant(self.end, zone):
+            raise InputError(f"A window ends at {self.end}, not after its start", way_out="let it end after it starts")
+
+    def holds(self, now: datetime, lead: timedelta = timedelta(0)) -> bool:
+        """Whether any instant from now until ``lead`` later lies in it."""
+        zone = _zone(self.zone)
+        return _instant(self.start, zone) <= now + lead and now < _instant(self.end, zone)
+
+    def ends(self, now: datetime) -> datetime | None:
+        """Return when it ends, where this instant lies in it; ``None`` outside of it."""
+        return _instant(self.end, _zone(self.zone)) if self.holds(now) else None
 
 
 class Sized(Protocol):
@@ -94,15 +187,14 @@ class CronWindow:
 
     def __post_init__(self) -> None:
         _check_size(self.size)
-        _zone(self.zone)
-        _check_cron(self.cron)
-        if self.duration <= timedelta(0):
-            raise InputError(f"The window {self.cron!r} lasts {self.duration}", way_out="give it a duration above zero")
+        self._span()
 
     def holds(self, now: datetime) -> bool:
         """Whether this instant lies in the window."""
-        zone = _zone(self.zone)
-        return now < _instant(_last_opening(self.cron, zone, now), zone) + self.duration
+        return self._span().holds(now)
+
+    def _span(self) -> Recurring:
+        return Recurring(zone=self.zone, cron=self.cron, duration=self.duration)
 
 
 def size_at(now: datetime, windows: Iterable[Sized], *, otherwise: int) -> int:
@@ -114,9 +206,25 @@ def size_at(now: datetime, windows: Iterable[Sized], *, otherwise: int) -> int:
     :raises InputError: when the instant has no zone, because then it could be any of many.
     """
     _check_size(otherwise)
+    check_instant(now)
+    return next((window.size for window in windows if window.holds(now)), otherwise)
+
+
+def check_instant(now: datetime) -> None:
+    """Refuse an instant that could be any of many.
+
+    :raises InputError: when it has no zone.
+    """
     if now.utcoffset() is None:
         raise InputError(f"The instant {now} has no time zone", way_out="pass one that has, as in 2026-01-31T08:00:00Z")
-    return next((window.size for window in windows if window.holds(now)), otherwise)
+
+
+def check_zone(name: str) -> None:
+    """Refuse what is no time zone.
+
+    :raises InputError: naming it.
+    """
+    _zone(name)
 
 
 def _last_opening(cron: str, zone: zoneinfo.ZoneInfo, now: datetime) -> datetime:

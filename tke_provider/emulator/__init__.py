@@ -21,6 +21,7 @@ Where to look:
 ``clock``, ``trouble``   when changes come true; what goes wrong on request
 ``pools``                node pools as one model, whatever API version speaks about them
 ``nodes``, ``registry``  the real cluster's Node objects; the real registry's content
+``helm``                 the real helm on the real cluster
 ``sts``, ``tke_*``, …    one API version of one service each: ``ACTIONS`` maps action to function
 =======================  ==============================================================================
 

@@ -12,6 +12,7 @@ from ipaddress import ip_address
 from pathlib import Path
 
 from tke_provider.emulator.clock import KINDS, Pace
+from tke_provider.emulator.nodes import UnreachableError
 from tke_provider.emulator.validation import MetadataMissingError, services_folder
 
 _UNUSABLE = 2
@@ -30,12 +31,18 @@ def main(argv: list[str] | None = None) -> int:
         else:
             with tempfile.TemporaryDirectory(prefix="tke-emulator-") as folder:
                 _serve(args, Path(folder) / "state.json")
-    except (MetadataMissingError, ValueError, OSError) as e:
-        print(f"emulator: {e}", file=sys.stderr)  # noqa: T201
-        return _UNUSABLE
+    except ModuleNotFoundError as e:
+        return _refuse(f"{e.name} is not installed; run: pip install 'airflow-provider-tke[emulator]'")
+    except (MetadataMissingError, UnreachableError, ValueError, OSError) as e:
+        return _refuse(str(e))
     except KeyboardInterrupt:
         pass
     return 0
+
+
+def _refuse(why: str) -> int:
+    print(f"emulator: {why}", file=sys.stderr)  # noqa: T201
+    return _UNUSABLE
 
 
 def _serve(args: argparse.Namespace, state: Path) -> None:
@@ -49,6 +56,7 @@ def _serve(args: argparse.Namespace, state: Path) -> None:
         secret_id=args.secret_id,
         secret_key=_secret(args.secret_key_file),
         kubeconfig=args.kubeconfig,
+        helm=args.helm,
         registry=args.registry,
         registry_user=args.registry_user,
         registry_password=_secret(args.registry_password_file),
@@ -82,6 +90,7 @@ def _parser() -> argparse.ArgumentParser:
         type=_file,
         help="the real cluster behind cls-local000; its node pools become Node objects there",
     )
+    add("--helm", default="helm", help="the program that makes releases there (default: the one on PATH)")
     add("--registry", default="", help="URL of the real registry behind tcr-local000")
     add("--registry-user", default="", help="its user, given out by CreateInstanceToken")
     add("--registry-password-file", type=_file, help="a file with that user's password")

@@ -5,7 +5,9 @@ GET       /_emulator             is it up, where is its state
 GET POST  /_emulator/clock       paces by kind: ``{"node": {"mode": "looks", "amount": 2}}``
 POST      /_emulator/tell        ``{"what": "np-…" | "ins-…" | "node" | "pool" | "endpoint" | "*"}``: it comes true now
 GET POST  /_emulator/trouble     what is in store; put something in store (fields: ``models.Trouble``)
+POST      /_emulator/metrics     what a metric is (fields: ``models.Measured``)
 DELETE    /_emulator/trouble     nothing goes wrong any more; pools that are short of machines try again
+POST      /_emulator/scan        what the scanner finds in an image: ``{"digest": …, "found": {"High": 2}}``
 GET       /_emulator/audit       calls; ``?action=…&code=…&who=…&since=…`` filters
 GET       /_emulator/state       everything, without secrets
 POST      /_emulator/reset       back to the first state
@@ -24,10 +26,10 @@ from starlette.concurrency import run_in_threadpool
 from starlette.responses import JSONResponse
 from starlette.routing import Route
 
-from tke_provider.emulator import pools, trouble
+from tke_provider.emulator import pools, tcss, trouble
 from tke_provider.emulator.audit import Record, redact
 from tke_provider.emulator.clock import KINDS, Pace, finish
-from tke_provider.emulator.models import Cluster, Json, Trouble
+from tke_provider.emulator.models import Cluster, Json, Measured, Trouble
 from tke_provider.emulator.state import new_id
 
 if TYPE_CHECKING:
@@ -57,6 +59,8 @@ def create_admin(cloud: Cloud) -> Starlette:
         ("/_emulator/trouble", "GET"): get_trouble,
         ("/_emulator/trouble", "POST"): add_trouble,
         ("/_emulator/trouble", "DELETE"): clear_trouble,
+        ("/_emulator/metrics", "POST"): measure,
+        ("/_emulator/scan", "POST"): set_scan,
         ("/_emulator/audit", "GET"): get_audit,
         ("/_emulator/state", "GET"): get_state,
         ("/_emulator/reset", "POST"): reset,
@@ -165,6 +169,25 @@ def clear_trouble(cloud: Cloud, given: Json) -> Json:
             if pool.type != "Super" and pool.state != "deleting":
                 pools.fill(cloud, cluster, pool, "")
     return {"cleared": cleared}
+
+
+def measure(cloud: Cloud, given: Json) -> Json:
+    """Tell what a metric is; without ``since``, ever since."""
+    new = TypeAdapter(Measured).validate_python(given)
+    cloud.state.measured.append(new)
+    return asdict(new)
+
+
+def set_scan(cloud: Cloud, given: Json) -> Json:
+    """Say what the scanner finds in an image."""
+    unknown = given.keys() - {"digest", "status", "found", "reason"}
+    if unknown or "digest" not in given:
+        raise RefusedError("a scan has digest, status, found and reason")
+    scan = tcss.scan_of(cloud, str(given["digest"]))
+    scan.status, scan.at = str(given.get("status", "SCANNED")), cloud.clock.now()
+    scan.found = TypeAdapter(dict[str, int]).validate_python(given.get("found", {}))
+    scan.reason = str(given.get("reason", ""))
+    return asdict(scan)
 
 
 def get_audit(cloud: Cloud, given: Json) -> Json:

@@ -13,6 +13,7 @@ from starlette.responses import Response
 from tke_provider.emulator import front
 from tke_provider.emulator.admin import create_admin
 from tke_provider.emulator.cloud import Cloud, Settings
+from tke_provider.emulator.helm import Helm
 from tke_provider.emulator.nodes import NodeKeeper
 from tke_provider.emulator.registry import RegistryReader
 
@@ -45,7 +46,7 @@ class App:
         if answer.hang_up:
             await _hang_up(receive, send)
             return
-        # Exactly this type: with a charset the official SDK does not see errors.
+        # Exactly this type: with a charset the official SDK does not see errors, as its own source shows.
         kind = "application/json" if answer.status == 200 else "text/plain"  # noqa: PLR2004
         response = Response(answer.body, answer.status, {"Content-Type": kind})
         await response(scope, receive, send)
@@ -70,9 +71,12 @@ def running(settings: Settings) -> Iterator[Cloud]:
     if settings.kubeconfig:
         cloud.nodes = NodeKeeper.connect(cloud, str(settings.kubeconfig))
         cloud.nodes.start()
+        cloud.helm = Helm(settings.helm, settings.kubeconfig)
     try:
         yield cloud
     finally:
+        if cloud.helm:
+            cloud.helm.close()
         if cloud.nodes:
             cloud.nodes.stop(remove=settings.temporary)
         if cloud.registry:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from tke_provider.emulator.models import Json
 
-_SECRET_WORDS = ("password", "token", "secret", "keyids", "userscript")
+_SECRET_WORDS = ("password", "token", "secret", "keyids", "userscript", "raworiginal")
 _KEPT = 20_000
 
 

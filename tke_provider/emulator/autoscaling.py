@@ -23,7 +23,7 @@ _CAUSE = "Activity was launched in response to a difference between desired capa
 
 
 def describe_auto_scaling_activities(call: Call) -> Json:
-    """The activities of scaling groups, latest first."""
+    """The activities of scaling groups, latest first [K]. Words and shape are those of the published example [M]."""
     params = call.params
     if params.get("ActivityIds") and params.get("Filters"):
         # [M]: the two exclude one another; code: [G].

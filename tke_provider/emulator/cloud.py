@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    from tke_provider.emulator.helm import Helm
     from tke_provider.emulator.models import Cluster, Json, Key, Registry, State
     from tke_provider.emulator.nodes import NodeKeeper
     from tke_provider.emulator.registry import RegistryReader
@@ -30,6 +31,7 @@ class Settings:
     :param secret_id: The account's SecretId; ``""`` keeps the stored one or makes one.
     :param secret_key: Its SecretKey.
     :param kubeconfig: The real cluster behind ``cls-local000``.
+    :param helm: The program that makes releases there: a path, or a name on ``PATH``.
     :param registry: URL of the real registry behind ``tcr-local000``.
     :param paces: What a fresh state's clock says.
     :param rate: Calls per second of one action and caller; 0 for no limit.
@@ -40,6 +42,7 @@ class Settings:
     secret_id: str = ""
     secret_key: str = field(default="", repr=False)
     kubeconfig: Path | None = None
+    helm: str = "helm"
     registry: str = ""
     registry_user: str = ""
     registry_password: str = field(default="", repr=False)
@@ -65,6 +68,7 @@ class Cloud:
         self.rate = RateLimit(settings.rate)
         self.nodes: NodeKeeper | None = None
         self.registry: RegistryReader | None = None
+        self.helm: Helm | None = None
         self.save()
 
     def _adopt(self, stored: State | None) -> State:
@@ -79,6 +83,10 @@ class Cloud:
             stored.root = settings.secret_id or stored.root
             stored.keys[stored.root] = states.root_key(stored.uin, settings.secret_key or key)
         stored.paces.update(settings.paces)
+        for cluster in stored.clusters.values():
+            for pending in cluster.pending.values():
+                if pending.state != "failed":
+                    pending.state, pending.condition = "failed", "the emulator ended while helm was at work"
         return stored
 
     def reset(self) -> None:

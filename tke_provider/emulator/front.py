@@ -1,4 +1,8 @@
-"""An API call's way in and out: signature, action, version, region, trouble, parameters, then the service."""
+"""An API call's way in and out: signature, action, version, region, trouble, parameters, then the service.
+
+The codes of its errors, and of those of ``validation``, are common to all services: documented [D 1388/114322], but for
+those that begin with ``NoSuch``, ``Unknown`` and ``Unsupported`` [K].
+"""
 
 from __future__ import annotations
 
@@ -19,8 +23,8 @@ if TYPE_CHECKING:
 
 # The one action that is called before there is a key: "Authorization must be SKIP" [M].
 _UNSIGNED = ("sts", "2018-08-13", "AssumeRoleWithWebIdentity")
-# STS has no resources in regions.
-_WITHOUT_REGION = ("sts",)
+# "Region: not required", says the documentation of TCSS [D 1163/53165]; of STS [K].
+_WITHOUT_REGION = ("sts", "tcss")
 # The cloud's regions [K]. Which product is in which of them is not looked at.
 REGIONS = frozenset(
     {

@@ -35,10 +35,13 @@ def default_domain(cluster_id: str) -> str:
 
 
 def access(path: Path | None) -> Access:
-    """Server and authority of a kubeconfig's current context; empty without one."""
+    """Server and authority of a kubeconfig's current context; empty without one.
+
+    :raises ValueError: The file is no kubeconfig.
+    """
     if path is None:
         return Access()
-    cluster = _current(_load(path))["clusters"][0]["cluster"]
+    cluster = _read(path)["clusters"][0]["cluster"]
     authority = base64.b64decode(cluster.get("certificate-authority-data", "")).decode()
     return Access(cluster["server"], authority)
 
@@ -48,11 +51,24 @@ def render(path: Path | None, cluster_id: str, user_id: str, is_open: bool) -> s
 
     :param path: The real cluster's; without one there is no credential in it.
     :param is_open: Whether the endpoint is open; if not, the server is the default domain.
+    :raises ValueError: The file is no kubeconfig.
     """
-    content = _current(_load(path)) if path else _empty(cluster_id, user_id)
+    content = _read(path) if path else _empty(cluster_id, user_id)
     if not is_open or not path:
         content["clusters"][0]["cluster"]["server"] = f"https://{default_domain(cluster_id)}"
     return yaml.safe_dump(content, sort_keys=False)
+
+
+def _read(path: Path) -> Json:
+    # Nothing of what went wrong is chained or repeated: it quotes the file, which holds keys.
+    try:
+        return _current(_load(path))
+    except (yaml.YAMLError, UnicodeDecodeError):
+        raise ValueError(f"{path} is no kubeconfig: it is not YAML") from None
+    except (LookupError, StopIteration, TypeError, AttributeError):
+        raise ValueError(
+            f"{path} is no kubeconfig: its current context, or cluster or user of that, is not there"
+        ) from None
 
 
 def _load(path: Path) -> Json:
@@ -76,6 +92,8 @@ def _current(content: Json) -> Json:
     kept["clusters"] = [each for each in content["clusters"] if each["name"] == context["context"]["cluster"]]
     kept["contexts"] = [context]
     kept["users"] = [each for each in content["users"] if each["name"] == context["context"]["user"]]
+    if not (kept["clusters"] and kept["users"]):
+        raise LookupError(context["name"])
     return copy.deepcopy(kept)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -93,11 +94,36 @@ class Endpoint:
 
 
 @dataclass
+class PendingRelease:
+    """A change of a Helm release that is under way, or failed.
+
+    :param action: What helm calls it: ``install``, ``upgrade``, ``rollback`` or ``uninstall``.
+    :param state: ``pending-…`` or ``failed``.
+    :param condition: What helm said, if it failed.
+    """
+
+    id: str
+    action: str
+    name: str
+    namespace: str
+    created: float
+    updated: float
+    state: str
+    condition: str = ""
+
+    @classmethod
+    def of(cls, action: str, namespace: str, name: str, now: float) -> PendingRelease:
+        """A change that begins now. Ids are UUIDs, states as in the published examples [M]."""
+        return cls(str(uuid.uuid4()), action, name, namespace, now, now, f"pending-{action}")
+
+
+@dataclass
 class Cluster:
     """A TKE cluster.
 
     :param departed: Instances that were there once: deleting one again is another error than an unknown one.
     :param admins: Who acquired the administrator's role.
+    :param pending: Changes of Helm releases by their id; the releases themselves are in the real cluster.
     """
 
     id: str
@@ -113,6 +139,7 @@ class Cluster:
     nodes: dict[str, Node] = field(default_factory=dict)
     departed: list[str] = field(default_factory=list)
     admins: list[str] = field(default_factory=list)
+    pending: dict[str, PendingRelease] = field(default_factory=dict)
 
     def nodes_of(self, pool: Pool) -> list[Node]:
         """The machines of a pool, oldest first, those on their way out included."""
@@ -155,6 +182,21 @@ class Registry:
 
 
 @dataclass
+class Scan:
+    """What the scanner says of an image; the remote control says what it finds.
+
+    :param status: ``NOT_SCAN``, ``SCANNING``, ``SCANNED`` or ``SCAN_ERR``.
+    :param found: Vulnerabilities by level (``Critical``, ``High``, ``Medium``, ``Low``), and ``Virus``.
+    """
+
+    id: int
+    status: str = "NOT_SCAN"
+    at: float = 0
+    found: dict[str, int] = field(default_factory=dict)
+    reason: str = ""
+
+
+@dataclass
 class Activity:
     """What a scaling group did, or failed to do, about a difference between desired and actual."""
 
@@ -185,12 +227,27 @@ class Trouble:
 
 
 @dataclass
+class Measured:
+    """What a metric is from an instant on.
+
+    :param since: Seconds since the epoch.
+    """
+
+    namespace: str
+    metric: str
+    dimensions: dict[str, str]
+    value: float | None
+    since: float = 0
+
+
+@dataclass
 class State:
     """Everything, as one value.
 
     :param uin: The account's number.
     :param root: The SecretId of the account itself.
     :param owner: Marks the Node objects of this state in the real cluster: several emulators may share one.
+    :param scans: By the image's digest.
     :param serial: Counts what needs a number of its own (addresses, namespaces).
     """
 
@@ -201,6 +258,8 @@ class State:
     clusters: dict[str, Cluster] = field(default_factory=dict)
     registries: dict[str, Registry] = field(default_factory=dict)
     activities: list[Activity] = field(default_factory=list)
+    scans: dict[str, Scan] = field(default_factory=dict)
     paces: dict[str, Pace] = field(default_factory=dict)
     troubles: list[Trouble] = field(default_factory=list)
+    measured: list[Measured] = field(default_factory=list)
     serial: int = 0

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import logging
 import threading
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tke_provider.emulator import pools
+from tke_provider.emulator.kubeconfig import access
 
 if TYPE_CHECKING:
     from tke_provider.emulator.cloud import Cloud
@@ -18,10 +20,16 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+
+class UnreachableError(RuntimeError):
+    """The real cluster cannot be used."""
+
+
 OWNER = "emulator.tke-provider/owner"
 POOL = "tke.cloud.tencent.com/nodepool-id"
 KWOK_TAINT = {"key": "kwok.x-k8s.io/node", "value": "fake", "effect": "NoSchedule"}
 _ROUND_SECONDS = 5
+_HELLO_SECONDS = 10
 _SIZE = {"cpu": "4", "memory": "8Gi", "pods": "110"}
 
 
@@ -41,10 +49,25 @@ class NodeKeeper:
 
     @classmethod
     def connect(cls, cloud: Cloud, kubeconfig: str) -> NodeKeeper:
-        """A keeper for the cluster of a kubeconfig."""
-        from kubernetes import client, config
+        """A keeper for the cluster of a kubeconfig, which answered.
 
-        return cls(cloud, client.CoreV1Api(config.new_client_from_config(kubeconfig)))
+        :raises UnreachableError: It does not, or not to this kubeconfig.
+        :raises ValueError: The file is no kubeconfig.
+        """
+        from kubernetes import client, config
+        from urllib3.exceptions import HTTPError
+
+        access(Path(kubeconfig))
+        try:
+            api = client.CoreV1Api(config.new_client_from_config(kubeconfig))
+            api.list_node(limit=1, _request_timeout=_HELLO_SECONDS)
+        except config.ConfigException as e:
+            # What it says may quote the file, which holds keys.
+            raise UnreachableError(f"{kubeconfig} cannot be used as a kubeconfig ({type(e).__name__})") from None
+        except (client.ApiException, HTTPError) as e:
+            why = f"HTTP {e.status} {e.reason}" if isinstance(e, client.ApiException) else str(e)
+            raise UnreachableError(f"the cluster of {kubeconfig} does not let its nodes be listed: {why}") from e
+        return cls(cloud, api)
 
     def start(self) -> None:
         """Begin to keep."""
@@ -55,10 +78,14 @@ class NodeKeeper:
         self._stopped = True
         self._woken.set()
         self._thread.join()
-        if remove:
-            for name in self._found():
-                self._delete(name)
-        self._api.api_client.close()
+        try:
+            if remove:
+                for name in self._found():
+                    self._delete(name)
+        except Exception as e:  # noqa: BLE001 - the cluster may be gone already, and its nodes with it
+            log.warning("cannot remove the nodes labelled %s=%s: %s", OWNER, self._cloud.state.owner, e)
+        finally:
+            self._api.api_client.close()
 
     def wake(self) -> None:
         """Something was written: look now."""

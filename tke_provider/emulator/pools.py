@@ -45,6 +45,49 @@ def tell(cluster: Cluster, wanted: str) -> int:
     return len(due)
 
 
+def add(cloud: Cloud, cluster: Cluster, pool: Pool, given: Json, action: str) -> None:
+    """A new pool with what its maker ``given``, and its first machines."""
+    update(pool, given)
+    cluster.pools[pool.id] = pool
+    cloud.clock.begin(pool, "normal", "pool")
+    fill(cloud, cluster, pool, action)
+
+
+def update(pool: Pool, given: Json) -> None:
+    """What both API versions call by the same names."""
+    pool.name = given.get("Name", pool.name)
+    pool.labels = given.get("Labels", pool.labels)
+    pool.taints = given.get("Taints", pool.taints)
+    pool.annotations = given.get("Annotations", pool.annotations)
+    pool.tags = given.get("Tags", pool.tags)
+    # A number in the older version, a bool in the newer [M].
+    pool.unschedulable = bool(given.get("Unschedulable", pool.unschedulable))
+    pool.deletion_protection = given.get("DeletionProtection", pool.deletion_protection)
+
+
+def check_sizes(minimum: int, size: int, maximum: int, code: str = "InvalidParameter.Param") -> None:
+    """Refuse bounds that do not hold the size.
+
+    :param code: What the action answers.
+    """
+    if not 0 <= minimum <= size <= maximum:
+        raise CloudError(code, f"minimum {minimum}, size {size} and maximum {maximum} are not in this order")
+
+
+def scaling_group(cluster: Cluster, pool: Pool) -> Json:
+    """The scaling group behind a regular pool: both API versions describe it by the same names [M]."""
+    return {
+        "LaunchConfigurationId": pool.id.replace("np-", "asc-", 1),
+        "AutoscalingGroupId": pool.scaling_group,
+        "AutoscalingGroupStatus": "enabled" if pool.autoscaling else "disabled",
+        "NodeCountSummary": _counts(cluster, pool),
+        "MaxNodesNum": pool.maximum,
+        "MinNodesNum": pool.minimum,
+        "DesiredNodesNum": pool.desired,
+        "NodePoolOs": pool.options.get("NodePoolOs", "tlinux3.1x86_64"),
+    }
+
+
 def touch(cloud: Cloud, pool: Pool) -> None:
     """A write to a pool: it is ``updating`` until the clock says otherwise."""
     pool.state = "updating"
@@ -99,15 +142,14 @@ def delete(cloud: Cloud, cluster: Cluster, pool: Pool) -> None:
         retire(cloud, node)
 
 
-def counts(cluster: Cluster, pool: Pool) -> Json:
-    """``NodeCountSummary``: all machines here are made by the scaling group, none added by hand."""
-    nodes = cluster.nodes_of(pool)
-    states = [node.state for node in nodes]
+def _counts(cluster: Cluster, pool: Pool) -> Json:
+    # All machines here are made by the scaling group, none added by hand.
+    states = [node.state for node in cluster.nodes_of(pool)]
     added = {
         "Joining": states.count("joining"),
         "Initializing": 0,
         "Normal": states.count("normal"),
-        "Total": len(nodes),
+        "Total": len(states),
     }
     return {"ManuallyAdded": dict.fromkeys(added, 0), "AutoscalingAdded": added}
 

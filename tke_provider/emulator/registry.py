@@ -28,7 +28,7 @@ class Image:
 
 
 class RegistryReader:
-    """Reads, and deletes from, one registry.
+    """Reads one registry, copies within it and deletes from it.
 
     :param url: ``http://host:port``.
     :param user: For HTTP basic authentication; ``""`` for none.
@@ -70,11 +70,33 @@ class RegistryReader:
         digest = answer.headers["docker-content-digest"]
         return Image(tag, digest, size, kind, self._created(repository, manifest))
 
+    def digest(self, repository: str, tag: str) -> str:
+        """What a tag stands for, and no more; empty if there is no such tag."""
+        answer = self._client.head(f"/v2/{repository}/manifests/{tag}", headers={"Accept": _MANIFESTS})
+        return str(answer.headers["docker-content-digest"]) if answer.is_success else ""
+
     def delete(self, repository: str, digest: str) -> None:
         """Delete a manifest, with every tag that points to it."""
         answer = self._client.delete(f"/v2/{repository}/manifests/{digest}")
         if not answer.is_success:
             raise _failed(f"deleting {repository}@{digest}", answer)
+
+    def copy(self, repository: str, reference: str, to: str, tag: str) -> None:
+        """Give what a tag or digest stands for a tag in another repository; its content is mounted, not moved."""
+        answer = self._get(f"/v2/{repository}/manifests/{reference}")
+        manifest = answer.json()
+        for child in manifest.get("manifests", []):
+            self.copy(repository, child["digest"], to, child["digest"])
+        for blob in [*manifest.get("layers", []), *([manifest["config"]] if "config" in manifest else [])]:
+            mount = {"mount": blob["digest"], "from": repository}
+            self._put("POST", f"/v2/{to}/blobs/uploads/", params=mount)
+        kind = {"Content-Type": answer.headers["content-type"]}
+        self._put("PUT", f"/v2/{to}/manifests/{tag}", headers=kind, content=answer.content)
+
+    def _put(self, method: str, path: str, **more: Any) -> None:
+        answer = self._client.request(method, path, **more)
+        if answer.status_code != httpx.codes.CREATED:
+            raise _failed(path, answer)
 
     def _created(self, repository: str, manifest: dict[str, Any]) -> str:
         if "config" not in manifest:

@@ -6,11 +6,14 @@ from typing import TYPE_CHECKING
 
 from tke_provider.emulator import (
     autoscaling,
+    monitor,
     sts,
     tcr,
+    tcss,
     tke_2018_clusters,
     tke_2018_instances,
     tke_2018_node_pools,
+    tke_2018_releases,
     tke_2018_super_nodes,
     tke_2022,
 )
@@ -25,8 +28,11 @@ SERVICES: dict[tuple[str, str], dict[str, Handler]] = {
         **tke_2018_node_pools.ACTIONS,
         **tke_2018_instances.ACTIONS,
         **tke_2018_super_nodes.ACTIONS,
+        **tke_2018_releases.ACTIONS,
     },
     ("tke", "2022-05-01"): tke_2022.ACTIONS,
     ("as", "2018-04-19"): autoscaling.ACTIONS,
+    ("monitor", "2018-07-24"): monitor.ACTIONS,
     ("tcr", "2019-09-24"): tcr.ACTIONS,
+    ("tcss", "2020-11-01"): tcss.ACTIONS,
 }

@@ -9,7 +9,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from pydantic import TypeAdapter
+from pydantic import TypeAdapter, ValidationError
 
 from tke_provider.emulator.models import Cluster, Endpoint, Key, Namespace, Node, Pool, Registry, State
 
@@ -31,7 +31,10 @@ def new_secret() -> tuple[str, str]:
 
 
 def root_key(uin: str, secret_key: str) -> Key:
-    """The account's own key. The shape of the ARN is that of the published GetCallerIdentity example [M]."""
+    """The account's own key: type, user and ARN as in the first published example of GetCallerIdentity [M].
+
+    That the account itself, as well as its users, is a ``CAMUser`` is inferred.
+    """
     return Key(secret_key, arn=f"qcs::cam:{uin}:uin/{uin}", type="CAMUser", user_id=uin)
 
 
@@ -78,6 +81,13 @@ def _first_registry(now: float) -> Registry:
     return Registry("tcr-local000", "local", REGION, now, namespaces=spaces)
 
 
+def _complaint(error: ValidationError) -> str:
+    """What is wrong with a state, without a word of what is in it: below the fields of ``State`` stand ids."""
+    first = error.errors(include_input=False, include_context=False, include_url=False)[0]
+    where = f"{first['loc'][0]}: " if first["loc"] and first["loc"][0] in State.__dataclass_fields__ else ""
+    return where + first["type"].replace("_", " ")
+
+
 class StateFile:
     """The state on disk: one JSON file of mode 0600, replaced as a whole on every write.
 
@@ -99,8 +109,11 @@ class StateFile:
         self._saved = self.path.read_bytes()
         try:
             return self._adapter.validate_json(self._saved)
-        except ValueError as e:
-            raise ValueError(f"{self.path} is not a state of this emulator; move it away to begin anew: {e}") from e
+        except ValidationError as e:
+            # Not chained, and without pydantic's own words on the input: the file holds keys.
+            raise ValueError(
+                f"{self.path} is not a state of this emulator ({_complaint(e)}); move it away to begin anew"
+            ) from None
 
     def save(self, state: State) -> bool:
         """Write the state if it differs from what is on disk; return whether it did."""

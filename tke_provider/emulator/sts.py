@@ -18,14 +18,18 @@ if TYPE_CHECKING:
     from tke_provider.emulator.cloud import Call, Cloud, Handler
 
 _ROLE = re.compile(r"qcs::cam::uin/(?P<uin>\d+):role(?:Name)?/(?P<role>[\w.@/-]+)")
+# Default and bound of DurationSeconds [M].
 _DEFAULT_SECONDS = 7200
 _MOST_SECONDS = 43200
-# An expired key answers "token expired" for a day, then it is unknown.
+# An expired key answers "token expired" for a day, then it is unknown: the emulator's own choice.
 _REMEMBERED = 86400
 
 
 def get_caller_identity(call: Call) -> Json:
-    """Who signed. The value of ``Type`` for roles is not published [K]."""
+    """Who signed. ``Type`` and ``Arn`` are those of the published examples: one of a user, one of a role [M].
+
+    ``PrincipalId`` of a role is the account that asked for its key [M]; here that is always the one there is.
+    """
     uin = call.cloud.state.uin
     return {
         "Arn": call.key.arn,
@@ -66,6 +70,7 @@ def _issue(call: Call) -> Json:
     uin = cloud.state.uin
     cloud.state.keys[secret_id] = Key(
         secret_key,
+        # As in the published example of GetCallerIdentity [M], with the role's name where the cloud has its number.
         arn=f"qcs::sts:{uin}:assumed-role/{role}",
         type="CAMRole",
         user_id=f"{role}:{params['RoleSessionName']}",

@@ -152,9 +152,34 @@ def describe_images(call: Call) -> Json:
     repository, tags = _tags(call)
     version, exact = params.get("ImageVersion", ""), params.get("ExactMatch", False)
     tags = [tag for tag in tags if (tag == version if exact and version else version in tag)]
-    images = [_describe_image(image) for tag in tags if (image := _image(call, repository, tag))]
-    found = [image for image in images if image["Digest"] == params.get("Digest", image["Digest"])]
+    wanted, reader = params.get("Digest"), call.cloud.registry
+    tags = [tag for tag in tags if reader and (not wanted or reader.digest(repository, tag) == wanted)]
+    found = [_describe_image(image) for tag in tags if (image := _image(call, repository, tag))]
     return {"TotalCount": len(found), "ImageInfoList": numbered(found, params)}
+
+
+def duplicate_image(call: Call) -> Json:
+    """Another tag for what a tag stands for; it may be in another namespace and repository, which are then made.
+
+    Without ``Override`` a tag that exists is left alone. That it is refused, whatever it stands for, is inferred: the
+    code is documented for the action [G].
+    """
+    registry, params = call.registry(), call.params
+    space, name = params["SourceNamespace"], params["SourceRepo"]
+    to_space = params.get("DestinationNamespace") or space
+    source, to = f"{space}/{name}", f"{to_space}/{params.get('DestinationRepo') or name}"
+    for each in (space, to_space):
+        _namespace(registry, each)
+    # At present only a tag is taken, says the parameter's description [M].
+    image = None if ":" in params["SourceReference"] else _image(call, source, params["SourceReference"])
+    if image is None or call.cloud.registry is None:
+        raise CloudError(
+            "ResourceNotFound.TcrResourceNotFound", f"image {source}:{params['SourceReference']} not found"
+        )
+    if not params.get("Override", False) and _image(call, to, params["DestinationTag"]):
+        raise CloudError("InternalError.ErrorTcrResourceConflict", f"image {to}:{params['DestinationTag']} exists")
+    call.cloud.registry.copy(source, image.digest, to, params["DestinationTag"])
+    return {}
 
 
 def delete_image(call: Call) -> Json:
@@ -278,4 +303,5 @@ ACTIONS: dict[str, Handler] = {
     "DescribeInstances": describe_instances,
     "DescribeNamespaces": describe_namespaces,
     "DescribeRepositories": describe_repositories,
+    "DuplicateImage": duplicate_image,
 }

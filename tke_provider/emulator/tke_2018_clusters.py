@@ -51,7 +51,7 @@ def describe_cluster_status(call: Call) -> Json:
 
 
 def describe_cluster_endpoints(call: Call) -> Json:
-    """Where the API server answers; ``""`` where it does not."""
+    """Where the API server answers; ``""`` where it does not [K]."""
     cluster = call.cluster("ResourceNotFound.ClusterNotFound")
     access = kubeconfig.access(call.cloud.settings.kubeconfig)
     return {
@@ -122,7 +122,7 @@ def describe_cluster_kubeconfig(call: Call) -> Json:
 
 
 def acquire_cluster_admin_role(call: Call) -> Json:
-    """Noted; the kubeconfig that is given out has the rights it has."""
+    """Noted, and no more: here a kubeconfig has the rights that it has. In the cloud its user becomes an admin [M]."""
     cluster = call.cluster("ResourceNotFound.ClusterNotFound")
     if call.key.arn not in cluster.admins:
         cluster.admins.append(call.key.arn)

@@ -19,7 +19,7 @@ _STATES = {"joining": "initializing", "normal": "running", "leaving": "running"}
 
 
 def describe_cluster_instances(call: Call) -> Json:
-    """CVM instances and native machines."""
+    """CVM instances and native machines; super nodes are not among them [K]."""
     cluster = call.cluster("InvalidParameter.ClusterNotFound")
     wanted = filters(call, _FILTERS, "InternalError.Param")
     pools.settle(call.cloud, cluster, look=True)
@@ -29,7 +29,7 @@ def describe_cluster_instances(call: Call) -> Json:
         for node in cluster.nodes.values()
         if node.type != "Super" and (not ids or node.id in ids) and _matches(node, wanted)
     ]
-    # No master is an instance of a managed cluster.
+    # A managed cluster's masters are the cloud's own [K].
     if call.params.get("InstanceRole", "WORKER") not in {"WORKER", "ALL"}:
         found = []
     return {"TotalCount": len(found), "InstanceSet": page(found, call.params)}
@@ -49,7 +49,7 @@ def delete_cluster_instances(call: Call) -> Json:
         # A second deletion of the same instance; code and message: [T].
         raise CloudError("InternalError.Param", "PARAM_ERROR[some instances []is not in right state]")
     there = [cluster.nodes[each] for each in ids if each in cluster.nodes]
-    # A machine that is still joining cannot be removed, nor can one that is no CVM instance.
+    # That a machine which is still joining, or is no CVM instance, fails is inferred from the answer's three lists.
     removable = [node for node in there if node.state == "normal" and node.type == "Regular"]
     for node in removable:
         _remove(call, cluster, node)

@@ -42,7 +42,7 @@ def create_cluster_node_pool(call: Call) -> Json:
     _json(call, "LaunchConfigurePara")
     minimum, maximum = int(group.get("MinSize", 0)), int(group.get("MaxSize", 0))
     desired = int(group.get("DesiredCapacity", minimum))
-    _check_sizes(minimum, maximum, desired, "InvalidParameter.Param")
+    pools.check_sizes(minimum, desired, maximum)
     pool = Pool(
         new_id("np"),
         call.params.get("Name", ""),
@@ -55,10 +55,7 @@ def create_cluster_node_pool(call: Call) -> Json:
         state="creating",
         options={key: call.params[key] for key in _REPEATED if key in call.params},
     )
-    _update(pool, call.params)
-    cluster.pools[pool.id] = pool
-    call.cloud.clock.begin(pool, "normal", "pool")
-    pools.fill(call.cloud, cluster, pool, call.action)
+    pools.add(call.cloud, cluster, pool, call.params, call.action)
     return {"NodePoolId": pool.id}
 
 
@@ -68,12 +65,10 @@ def modify_cluster_node_pool(call: Call) -> Json:
     pool = _at_rest(call, cluster, _RECORD_NOT_FOUND)
     minimum = call.params.get("MinNodesNum", pool.minimum)
     maximum = call.params.get("MaxNodesNum", pool.maximum)
-    _check_sizes(minimum, maximum, pool.desired, "InvalidParameter.Param")
+    pools.check_sizes(minimum, pool.desired, maximum)
     pool.minimum, pool.maximum = minimum, maximum
-    pool.name = call.params.get("Name", pool.name)
     pool.autoscaling = call.params.get("EnableAutoscale", pool.autoscaling)
-    pool.unschedulable = bool(call.params.get("Unschedulable", pool.unschedulable))
-    _update(pool, call.params)
+    pools.update(pool, call.params)
     if not call.params.get("IgnoreExistedNode", False):
         for node in cluster.nodes_of(pool):
             node.labels, node.taints = [*pool.labels], [*pool.taints]
@@ -86,7 +81,7 @@ def modify_node_pool_desired_capacity_about_asg(call: Call) -> Json:
     cluster = call.cluster("ResourceNotFound.ClusterNotFound")
     pool = _at_rest(call, cluster, _RECORD_NOT_FOUND)
     desired = call.params["DesiredCapacity"]
-    _check_sizes(pool.minimum, pool.maximum, desired, "InvalidParameterValue.Size")
+    pools.check_sizes(pool.minimum, desired, pool.maximum, "InvalidParameterValue.Size")
     pools.resize(call.cloud, cluster, pool, desired, call.action)
     pools.touch(call.cloud, pool)
     return {}
@@ -156,11 +151,6 @@ def _at_rest(call: Call, cluster: Cluster, code: str) -> Pool:
     return pool
 
 
-def _check_sizes(minimum: int, maximum: int, desired: int, code: str) -> None:
-    if not 0 <= minimum <= desired <= maximum:
-        raise CloudError(code, f"MinSize {minimum}, DesiredCapacity {desired}, MaxSize {maximum} are not in this order")
-
-
 def _json(call: Call, name: str) -> Json:
     try:
         value = json.loads(call.params[name])
@@ -169,14 +159,6 @@ def _json(call: Call, name: str) -> Json:
     if not isinstance(value, dict):
         raise CloudError("InvalidParameter.Param", f"{name} is not a JSON object")
     return value
-
-
-def _update(pool: Pool, params: Json) -> None:
-    pool.labels = params.get("Labels", pool.labels)
-    pool.taints = params.get("Taints", pool.taints)
-    pool.annotations = params.get("Annotations", pool.annotations)
-    pool.tags = params.get("Tags", pool.tags)
-    pool.deletion_protection = params.get("DeletionProtection", pool.deletion_protection)
 
 
 def _matches(pool: Pool, wanted: dict[str, list[str]]) -> bool:
@@ -194,21 +176,14 @@ def _describe(cluster: Cluster, pool: Pool) -> Json:
         "Name": pool.name,
         "ClusterInstanceId": cluster.id,
         "LifeState": pool.state,
-        "LaunchConfigurationId": pool.id.replace("np-", "asc-", 1),
-        "AutoscalingGroupId": pool.scaling_group,
+        **pools.scaling_group(cluster, pool),
         "Labels": pool.labels,
         "Taints": pool.taints,
         "Annotations": pool.annotations,
-        "NodeCountSummary": pools.counts(cluster, pool),
-        "AutoscalingGroupStatus": "enabled" if pool.autoscaling else "disabled",
-        "MaxNodesNum": pool.maximum,
-        "MinNodesNum": pool.minimum,
-        "DesiredNodesNum": pool.desired,
         "RuntimeConfig": {
             "RuntimeType": pool.options.get("ContainerRuntime", "containerd"),
             "RuntimeVersion": pool.options.get("RuntimeVersion", "1.6.9"),
         },
-        "NodePoolOs": pool.options.get("NodePoolOs", "tlinux3.1x86_64"),
         "OsCustomizeType": pool.options.get("OsCustomizeType", "GENERAL"),
         "ImageId": "",
         "DesiredPodNum": advanced.get("DesiredPodNumber", 64),

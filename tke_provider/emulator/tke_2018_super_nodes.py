@@ -20,10 +20,11 @@ def create_cluster_virtual_node_pool(call: Call) -> Json:
     """A pool, with the nodes it is given."""
     cluster = call.cluster("ResourceNotFound")
     pool = Pool(new_id("np"), call.params["Name"], "Super", 0, 0, 0, call.cloud.clock.now(), state="creating")
-    _update(pool, call.params)
-    pool.options["SubnetIds"] = call.params.get("SubnetIds", [SUBNET])
-    cluster.pools[pool.id] = pool
-    call.cloud.clock.begin(pool, "normal", "pool")
+    pool.options = {
+        "SubnetIds": call.params.get("SubnetIds", [SUBNET]),
+        "SecurityGroupIds": call.params["SecurityGroupIds"],
+    }
+    pools.add(call.cloud, cluster, pool, call.params, call.action)
     for spec in call.params.get("VirtualNodes", []):
         _add(call, cluster, pool, spec["SubnetId"])
     return {"NodePoolId": pool.id}
@@ -41,8 +42,8 @@ def modify_cluster_virtual_node_pool(call: Call) -> Json:
     """Name, labels, taints, protection."""
     cluster = call.cluster("ResourceNotFound")
     pool = _at_rest(call, cluster, call.params["NodePoolId"])
-    pool.name = call.params.get("Name", pool.name)
-    _update(pool, call.params)
+    pools.update(pool, call.params)
+    pool.options["SecurityGroupIds"] = call.params.get("SecurityGroupIds", pool.options.get("SecurityGroupIds", []))
     pools.touch(call.cloud, pool)
     return {}
 
@@ -137,13 +138,6 @@ def _at_rest(call: Call, cluster: Cluster, pool_id: str) -> Pool:
         # Super pools have a code of their own for it [G].
         raise CloudError("ResourceUnavailable.NodePoolStateNotNormal", f"node pool {pool_id} is {pool.state}")
     return pool
-
-
-def _update(pool: Pool, params: Json) -> None:
-    pool.labels = params.get("Labels", pool.labels)
-    pool.taints = params.get("Taints", pool.taints)
-    pool.deletion_protection = params.get("DeletionProtection", pool.deletion_protection)
-    pool.options["SecurityGroupIds"] = params.get("SecurityGroupIds", pool.options.get("SecurityGroupIds", []))
 
 
 def _describe(pool: Pool) -> Json:

@@ -59,7 +59,7 @@ def create_node_pool(call: Call) -> Json:
     scaling = native["Scaling"]
     minimum, maximum = scaling.get("MinReplicas", 0), scaling.get("MaxReplicas", 0)
     replicas = native.get("Replicas", minimum)
-    _check_sizes(minimum, maximum, replicas)
+    pools.check_sizes(minimum, replicas, maximum)
     pool = Pool(
         new_id("np"),
         call.params["Name"],
@@ -72,10 +72,7 @@ def create_node_pool(call: Call) -> Json:
         state="creating",
         options=_without_password(native),
     )
-    _update(pool, call.params)
-    cluster.pools[pool.id] = pool
-    call.cloud.clock.begin(pool, "normal", "pool")
-    pools.fill(call.cloud, cluster, pool, call.action)
+    pools.add(call.cloud, cluster, pool, call.params, call.action)
     return {"NodePoolId": pool.id}
 
 
@@ -89,12 +86,11 @@ def modify_node_pool(call: Call) -> Json:
     minimum = scaling.get("MinReplicas", pool.minimum)
     maximum = scaling.get("MaxReplicas", pool.maximum)
     replicas = native.get("Replicas", pool.desired)
-    _check_sizes(minimum, maximum, replicas)
+    pools.check_sizes(minimum, replicas, maximum)
     pool.minimum, pool.maximum = minimum, maximum
-    pool.name = call.params.get("Name", pool.name)
     pool.autoscaling = native.get("EnableAutoscaling", pool.autoscaling)
     pool.options |= _without_password(native)
-    _update(pool, call.params)
+    pools.update(pool, call.params)
     pools.resize(call.cloud, cluster, pool, replicas, call.action)
     pools.touch(call.cloud, pool)
     return {}
@@ -114,7 +110,7 @@ def scale_node_pool(call: Call) -> Json:
         raise CloudError(
             "InvalidParameter.Param", f"node pool {pool.id} has autoscaling enabled, disable it to scale by hand"
         )
-    _check_sizes(pool.minimum, pool.maximum, call.params["Replicas"])
+    pools.check_sizes(pool.minimum, call.params["Replicas"], pool.maximum)
     pools.resize(call.cloud, cluster, pool, call.params["Replicas"], call.action)
     return {}
 
@@ -185,25 +181,8 @@ def _native(call: Call, cluster: Cluster) -> Pool:
     return pool
 
 
-def _check_sizes(minimum: int, maximum: int, replicas: int) -> None:
-    if not 0 <= minimum <= replicas <= maximum:
-        raise CloudError(
-            "InvalidParameter.Param",
-            f"MinReplicas {minimum}, Replicas {replicas}, MaxReplicas {maximum} are not in this order",
-        )
-
-
 def _without_password(native: Json) -> Json:
     return {key: value for key, value in native.items() if key != "Password"}
-
-
-def _update(pool: Pool, params: Json) -> None:
-    pool.labels = params.get("Labels", pool.labels)
-    pool.taints = params.get("Taints", pool.taints)
-    pool.annotations = params.get("Annotations", pool.annotations)
-    pool.tags = params.get("Tags", pool.tags)
-    pool.unschedulable = params.get("Unschedulable", pool.unschedulable)
-    pool.deletion_protection = params.get("DeletionProtection", pool.deletion_protection)
 
 
 def _matches(cluster: Cluster, node: Node, wanted: dict[str, list[str]]) -> bool:
@@ -237,7 +216,9 @@ def _describe_pool(cluster: Cluster, pool: Pool) -> Json:
         "DeletionProtection": pool.deletion_protection,
         "Unschedulable": pool.unschedulable,
         "Native": _native_info(cluster, pool) if pool.type == "Native" else None,
-        "Regular": _regular_info(cluster, pool) if pool.type == "Regular" else None,
+        "Regular": pools.scaling_group(cluster, pool) | {"InstanceAdvancedSettings": None}
+        if pool.type == "Regular"
+        else None,
         "Super": _super_info(pool) if pool.type == "Super" else None,
         "External": None,
     }
@@ -269,20 +250,6 @@ def _native_info(cluster: Cluster, pool: Pool) -> Json:
         "EnableAutoscaling": pool.autoscaling,
         "Replicas": pool.desired,
         "ReadyReplicas": len(ready),
-    }
-
-
-def _regular_info(cluster: Cluster, pool: Pool) -> Json:
-    return {
-        "LaunchConfigurationId": pool.id.replace("np-", "asc-", 1),
-        "AutoscalingGroupId": pool.scaling_group,
-        "AutoscalingGroupStatus": "enabled" if pool.autoscaling else "disabled",
-        "NodeCountSummary": pools.counts(cluster, pool),
-        "MaxNodesNum": pool.maximum,
-        "MinNodesNum": pool.minimum,
-        "DesiredNodesNum": pool.desired,
-        "NodePoolOs": pool.options.get("NodePoolOs", "tlinux3.1x86_64"),
-        "InstanceAdvancedSettings": None,
     }
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from airflow.providers.common.compat.sdk import AirflowNotFoundException, BaseHook
 
+from tke_provider.domain.images import split_host
 from tke_provider.exceptions import CredentialError, InputError, NotFoundError
 from tke_provider.hooks.tcr import TcrHook
 
@@ -41,8 +42,7 @@ class RegistryHook(BaseHook):
         :param name: ``host/namespace/name``, or ``namespace/name`` in the registry that is logged in to.
         :raises InputError: when no registry is named anywhere.
         """
-        first, _, rest = name.partition("/")
-        if rest and ("." in first or ":" in first or first == "localhost"):
+        if split_host(name)[0]:
             return name
         # Without any other registry, TCR's own error tells what is missing.
         login = await self._chosen() or await TcrHook(self.tke_conn_id).login()
@@ -53,13 +53,17 @@ class RegistryHook(BaseHook):
 
         :raises InputError: when the login that was asked for is for another registry: it is not shown to this one.
         """
+        self.logged_in_to = ""
         chosen = await self._chosen()
         if chosen and chosen.host != host:
             raise InputError(
                 f"{self.docker_conn_id or self.registry_id} is a login for {chosen.host}, and the image is at {host}",
                 way_out="name the registry that the image is in",
             )
-        return chosen or await self._default(host)
+        if chosen is None:
+            return await self._default(host)
+        self.logged_in_to = "" if self.docker_conn_id else str(self.registry_id)
+        return chosen
 
     async def registry(self, host: str) -> ImageRegistry:
         """Return a registry; use it as ``async with await hook.registry(host) as registry:``."""
@@ -82,7 +86,10 @@ class RegistryHook(BaseHook):
             self.log.info("There is no connection %s: nobody logs in to %s", self.tke_conn_id, host)
             return None
         login = await hook.login() if connection.registry_id else None
-        return login if login and login.host == host else None
+        if login is None or login.host != host:
+            return None
+        self.logged_in_to = connection.registry_id
+        return login
 
     async def _docker_login(self, conn_id: str) -> RegistryLogin:
         from tke_provider.clients.tcr import RegistryLogin

@@ -23,18 +23,26 @@ class TcrHook(TencentCloudHook):
 
         return Tcr(await self.client())
 
+    async def default_registry(self) -> str:
+        """Return the registry that the connection names.
+
+        :raises InputError: when it names none.
+        """
+        connection = await self.connection()
+        if not connection.registry_id:
+            raise InputError(
+                f"Neither the task nor connection {self.tke_conn_id} names a registry",
+                way_out="pass registry_id (tcr-xxxxxxxx), or fill it in at the connection",
+            )
+        return connection.registry_id
+
     async def login(self, registry_id: str | None = None) -> RegistryLogin:
         """Issue a login that ends by itself after an hour, its password masked in logs.
 
         :param registry_id: ``tcr-xxxxxxxx``; default: the connection's.
         :raises InputError: when neither names a registry.
         """
-        registry_id = registry_id or (await self.connection()).registry_id
-        if not registry_id:
-            raise InputError(
-                f"Neither the task nor connection {self.tke_conn_id} names a registry",
-                way_out="pass registry_id (tcr-xxxxxxxx), or fill it in at the connection",
-            )
+        registry_id = registry_id or await self.default_registry()
         async with await self.tcr() as tcr:
             login = await tcr.login(registry_id)
         await asyncio.to_thread(mask_secret, login.password)

@@ -1,4 +1,4 @@
-"""Where a person looks further: pages of the Tencent Cloud console.
+"""Where a person looks further: pages of the Tencent Cloud console, and reports that a task has kept.
 
-Belongs here: extra links, computed from ids alone. Does not belong here: any call. Operators may enter.
+Belongs here: extra links, computed from what the operator knows. Does not belong here: any call. Operators may enter.
 """

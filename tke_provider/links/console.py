@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 
 from airflow.providers.common.compat.sdk import BaseOperatorLink
 
-from tke_provider.domain.images import Image
+from tke_provider.domain.images import Image, split_host
 from tke_provider.exceptions import InputError
 
 if TYPE_CHECKING:
@@ -127,7 +127,7 @@ class ImageLink(BaseOperatorLink):
     def get_link(self, operator: BaseOperator, *, ti_key: TaskInstanceKey) -> str:  # noqa: ARG002  # Airflow's signature
         """Return its page in the console."""
         repository = _of(operator, "repository") or _repository(getattr(operator, "image", None))
-        return image_url(_of(operator, "region"), _of(operator, "registry_id"), repository.partition("/")[2])
+        return image_url(_of(operator, "region"), _of(operator, "registry_id"), split_host(repository)[1])
 
 
 def _repository(image: object) -> str:

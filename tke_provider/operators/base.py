@@ -108,10 +108,15 @@ class TkeWaitingOperator(TkeBaseOperator, abc.ABC):
     async def conclude(self, context: Context, verdict: Verdict) -> Any:
         """Return what goes into XCom when the verdict is a pass; else undo what should be undone, and raise."""
 
+    @property
+    def seconds(self) -> float:
+        """How long the effect may take in all."""
+        return self.timeout
+
     async def perform(self, context: Context) -> Any:
         """Change, wait, conclude."""
         await self.change(context)
-        deadline = time.time() + self.timeout
+        deadline = time.time() + self.seconds
         patience = min(deadline, time.time() + self.defer_after) if self.deferrable else deadline
         verdict = await self.trigger(context, patience).wait()
         if verdict.state is State.EXPIRED and patience < deadline:
@@ -129,6 +134,37 @@ def operation_of(context: Context) -> Operation:
     ti = context["ti"]
     map_index = -1 if ti.map_index is None else ti.map_index
     return Operation(ti.dag_id, ti.run_id, ti.task_id, map_index, ti.max_tries)
+
+
+def first_found(context: Context, name: str, found: T) -> T:
+    """Return what the first try of this operation found, which is ``found`` itself where this is the first.
+
+    What a retry finds is what the first try left behind. Kept in XCom, which a deferral outlives, and where Airflow has
+    it (3.3) in the task state store, which a retry outlives.
+
+    :param name: under which it is kept, also for :func:`recall`.
+    :param found: what JSON can hold.
+    """
+    operation, store = operation_of(context).id, context.get("task_state_store")
+    kept: Any = store.get(name) if store else None
+    if not isinstance(kept, dict) or kept.get("operation") != operation:
+        kept = {"operation": operation, "found": found}
+        if store:
+            store.set(name, kept)
+    context["ti"].xcom_push(key=name, value=kept["found"])
+    first: T = kept["found"]
+    return first
+
+
+def recall(context: Context, name: str) -> Any:
+    """Return what :func:`first_found` kept."""
+    return context["ti"].xcom_pull(key=name, map_indexes=context["ti"].map_index)
+
+
+def is_last_try(context: Context) -> bool:
+    """Whether Airflow will not try again by itself: it retries while ``try_number <= max_tries``."""
+    ti = context["ti"]
+    return bool(ti.try_number > ti.max_tries)
 
 
 def check_choice(name: str, value: object, choices: Collection[object]) -> None:

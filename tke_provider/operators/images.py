@@ -2,35 +2,28 @@
 
 from __future__ import annotations
 
-import contextlib
+import asyncio
 import re
 from collections.abc import Mapping
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
-from tke_provider.domain.images import Build, Image, ImageDict, check_repository, release_tag
-from tke_provider.exceptions import InputError
+from tke_provider.domain.images import Build, Image, ImageDict
+from tke_provider.exceptions import DeadlineError, InputError
+from tke_provider.hooks.builders import BUILDERS, BuildKitBuilder, EngineBuilder, InCluster
+from tke_provider.hooks.kubernetes import TkeKubernetesHook
 from tke_provider.hooks.registry import RegistryHook
 from tke_provider.hooks.tcr import TcrHook
 from tke_provider.links.console import ImageLink
-from tke_provider.operators.base import TkeBaseOperator
+from tke_provider.operators.base import TkeBaseOperator, check_choice, operation_of
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Collection
+    from collections.abc import Collection
 
-    from airflow.providers.common.compat.sdk import Context
+    from airflow.providers.common.compat.sdk import BaseOperatorLink, Context
+
+    from tke_provider.hooks.builders import Builder
 
 _SOUNDS_SECRET = re.compile(r"token|secret|passw|credential|private|api_?key", re.IGNORECASE)
-
-
-class Builder(Protocol):
-    """Whatever turns a folder into an image in a registry."""
-
-    async def build(self, context: Path, build: Build, say: Callable[[str], None]) -> str:
-        """Build, push under the build's tag with the build's labels, and return the digest.
-
-        :param say: gets each line that the builder prints.
-        """
 
 
 class TkeImageOperator(TkeBaseOperator):
@@ -45,7 +38,7 @@ class TkeImageOperator(TkeBaseOperator):
     """
 
     template_fields: Collection[str] = ("docker_conn_id", "registry_id", "tke_conn_id")
-    operator_extra_links = (ImageLink(),)
+    operator_extra_links: Collection[BaseOperatorLink] = (ImageLink(),)
 
     def __init__(self, *, registry_id: str | None = None, docker_conn_id: str | None = None, **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -89,37 +82,62 @@ class TkeBuildImageOperator(TkeImageOperator):
     :param repository: where to push: ``host/namespace/name``, or ``namespace/name`` in the registry of the login.
     :param git_url: repository to fetch the commit from. Give this or ``context_path``.
     :param commit: full SHA of the commit.
-    :param context_path: a folder on the worker instead of a repository. It is built every time, for no commit vouches
-        for what is in it, and its tag starts with ``local``.
+    :param context_path: a folder on the worker instead of a repository, for the engine. It is built every time, for no
+        commit vouches for what is in it, and its tag starts with ``local``.
     :param subdirectory: folder within the repository that the build sees; for a service of several in one.
     :param dockerfile: path within ``subdirectory``.
     :param build_args: values of ``ARG`` lines. They stay readable in the image, so nothing secret.
     :param target: stage to build; default: the last.
-    :param platform: such as ``linux/arm64``; default: the builder's own.
+    :param platform: such as ``linux/arm64``; default: the builder's own. BuildKit takes several, separated by commas,
+        and the digest is then that of their index.
     :param git_conn_id: connection with the git host, login and password (or token) for a repository that is not
         public; ``docs/images.md`` tells more.
+    :param timeout: seconds until the build is stopped.
+    :param builder: what builds: ``engine`` is the Docker engine; ``buildkit`` is a pod that asks BuildKit's daemon,
+        for workers without an engine.
     :param docker_url: the engine that builds; default: ``DOCKER_HOST``, else ``/var/run/docker.sock``.
-    :param builder: what builds; ``engine`` is the Docker engine.
+
+    The rest is BuildKit's:
+
+    :param secrets: for ``RUN --mount=type=secret,id=…`` lines: the id, and the connection whose password it is. They
+        are in no layer, no argument and no log, and not among the inputs that are hashed.
+    :param attestations: ``{"provenance": "mode=max"}``, ``{"sbom": "generator=<scanner image>"}``, or both: what
+        BuildKit is to say about the image, beside it in the registry. The digest is then that of both together, and
+        another one each time, for a provenance says when it was made.
+    :param cache_tag: tag in ``repository`` that the cache of every stage is kept under, between daemons; default: none.
+    :param buildkit_conn_id: connection with the daemon's host, port and certificates.
+    :param buildkit_image: image with ``buildctl`` and a shell, such as ``moby/buildkit`` in your registry.
+    :param cluster_id: cluster that the pod runs in, ``cls-xxxxxxxx``; default: the connection's.
+    :param namespace: where in the cluster. Who may read Secrets there may read those of a build as long as it runs.
 
     :return: ``{"repository", "digest", "commit"}``.
     :raises NotFoundError: when repository, commit or Dockerfile does not exist. Nothing was built.
     :raises BuildError: when the commit does not build; the message has the failing step.
     :raises AccessError: when git host or registry refuses the login.
+    :raises DeadlineError: when the build took longer than ``timeout``.
+    :raises UnavailableError: when engine, daemon, cluster or registry does not answer; a retry goes on where it was.
     """
 
     template_fields = tuple(
         sorted(
             (
                 *TkeImageOperator.template_fields,
+                "attestations",
                 "build_args",
+                "buildkit_conn_id",
+                "buildkit_image",
+                "cache_tag",
+                "cluster_id",
                 "commit",
                 "context_path",
                 "docker_url",
                 "dockerfile",
                 "git_conn_id",
                 "git_url",
+                "namespace",
                 "platform",
                 "repository",
+                "secrets",
                 "subdirectory",
                 "target",
             )
@@ -139,11 +157,20 @@ class TkeBuildImageOperator(TkeImageOperator):
         target: str | None = None,
         platform: str | None = None,
         git_conn_id: str | None = None,
-        docker_url: str | None = None,
+        timeout: float = 3600.0,
         builder: str = "engine",
+        docker_url: str | None = None,
+        secrets: Mapping[str, str] | None = None,
+        attestations: Mapping[str, str] | None = None,
+        cache_tag: str | None = None,
+        buildkit_conn_id: str = "buildkit_default",
+        buildkit_image: str | None = None,
+        cluster_id: str | None = None,
+        namespace: str = "default",
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
+        check_choice("builder", builder, BUILDERS)
         self.repository = repository
         self.git_url = git_url
         self.commit = commit
@@ -154,27 +181,42 @@ class TkeBuildImageOperator(TkeImageOperator):
         self.target = target
         self.platform = platform
         self.git_conn_id = git_conn_id
-        self.docker_url = docker_url
+        self.timeout = timeout
         self.builder = builder
+        self.docker_url = docker_url
+        self.secrets = secrets
+        self.attestations = attestations
+        self.cache_tag = cache_tag
+        self.buildkit_conn_id = buildkit_conn_id
+        self.buildkit_image = buildkit_image
+        self.cluster_id = cluster_id
+        self.namespace = namespace
 
-    async def perform(self, context: Context) -> ImageDict:  # noqa: ARG002  # the run says nothing that matters here
+    async def perform(self, context: Context) -> ImageDict:
         """Look for the image in the registry, else build and push it."""
         hook = self.registry_hook()
         build = self._build(await hook.repository(self.repository))
+        builder = self._builder(hook, operation_of(context).id)
+        builder.check(build)
         digest = await self._find(hook, build) if build.source else None
         if digest:
             self.log.info("%s:%s is there already: %s", build.repository, build.tag, digest)
         else:
-            digest = await self._make(hook, build)
+            digest = await self._make(builder, build)
             self.log.info("Pushed %s:%s: %s", build.repository, build.tag, digest)
         await self.locate(hook, build.repository)
         return Image(build.repository, digest, build.commit).as_dict()
 
-    async def _make(self, hook: RegistryHook, build: Build) -> str:
-        async with self._source() as folder:
-            context_folder = _within(folder, build.subdirectory, build.dockerfile)
-            builder = await self._builder(hook, build)
-            return await builder.build(context_folder, build, lambda line: self.log.info("%s", line))
+    async def _make(self, builder: Builder, build: Build) -> str:
+        try:
+            return await asyncio.wait_for(
+                builder.build(build, lambda line: self.log.info("%s", line)), float(self.timeout)
+            )
+        except asyncio.TimeoutError as error:
+            raise DeadlineError(
+                f"Building {build.repository} was stopped after {self.timeout:g} s",
+                way_out="make it quicker, or raise timeout; the task's log says how far it came",
+            ) from error
 
     def _build(self, repository: str) -> Build:
         if bool(self.git_url) == bool(self.context_path):
@@ -198,7 +240,8 @@ class TkeBuildImageOperator(TkeImageOperator):
             dockerfile=self.dockerfile,
             build_args=build_args,
             target=self.target or "",
-            platform=self.platform or "",
+            platform=(self.platform or "").replace(" ", ""),
+            attestations=self.texts("attestations"),
         )
 
     @staticmethod
@@ -211,103 +254,26 @@ class TkeBuildImageOperator(TkeImageOperator):
                 return digest
         return None
 
-    @contextlib.asynccontextmanager
-    async def _source(self) -> AsyncIterator[Path]:
-        if self.context_path:
-            yield Path(self.context_path)
-            return
-        from tke_provider.clients.git import checkout
-        from tke_provider.hooks.git import GitHook
-
-        login = await GitHook(self.git_conn_id).login() if self.git_conn_id else None
-        self.log.info("Fetching %s of %s", self.commit, self.git_url)
-        async with checkout(str(self.git_url), str(self.commit), login) as folder:
-            yield folder
-
-    async def _builder(self, hook: RegistryHook, build: Build) -> Builder:
+    def _builder(self, hook: RegistryHook, operation: str) -> Builder:
+        secrets = self.texts("secrets")
         if self.builder == "engine":
-            from tke_provider.hooks.engine import EngineHook
-
-            return await EngineHook(hook, build.repository.partition("/")[0], self.docker_url).engine()
-        raise InputError(f"There is no builder {self.builder!r}", way_out="use engine")
-
-
-class TcrPromoteImageOperator(TkeImageOperator):
-    """Copies an image, digest and all, from registry to registry: what was tested is what goes to production.
-
-    A repeated promotion changes nothing. Within one registry no content is moved.
-
-    :param image: what the build task returned.
-    :param to_repository: where to: ``host/namespace/name``, or ``namespace/name`` in the registry of the login there.
-    :param tag: tag there; default: ``<commit>-<digest>``, both shortened, which no other image ever wants.
-    :param to_registry_id: TCR registry to log in to there; default: the same login as for the image.
-    :param to_docker_conn_id: connection of type ``docker`` with the login of any other registry there.
-
-    :return: ``{"repository", "digest", "commit"}``, the digest unchanged.
-    :raises NotFoundError: when the registry no longer has the image.
-    :raises ConflictError: when the tag there stands for another image; it is not moved.
-    :raises AccessError: when a registry refuses the login.
-    """
-
-    template_fields = tuple(
-        sorted(
-            (
-                *TkeImageOperator.template_fields,
-                "image",
-                "tag",
-                "to_docker_conn_id",
-                "to_registry_id",
-                "to_repository",
+            if secrets or self.cache_tag:
+                raise InputError(
+                    f"The engine cannot build with {'secrets' if secrets else 'cache_tag'}",
+                    way_out="use builder='buildkit', or leave it out",
+                )
+            return EngineBuilder(
+                hook, docker_url=self.docker_url, git_conn_id=self.git_conn_id, context_path=self.context_path
             )
+        place = InCluster(
+            operation=operation,
+            namespace=self.namespace,
+            image=self.buildkit_image or "",
+            timeout=float(self.timeout),
+            secrets=secrets,
+            cache_tag=self.cache_tag or "",
         )
-    )
-
-    def __init__(
-        self,
-        *,
-        image: ImageDict | str,
-        to_repository: str,
-        tag: str | None = None,
-        to_registry_id: str | None = None,
-        to_docker_conn_id: str | None = None,
-        **kwargs: Any,
-    ) -> None:
-        super().__init__(**kwargs)
-        self.image = image
-        self.to_repository = to_repository
-        self.tag = tag
-        self.to_registry_id = to_registry_id
-        self.to_docker_conn_id = to_docker_conn_id
-
-    async def perform(self, context: Context) -> ImageDict:  # noqa: ARG002  # the run says nothing that matters here
-        """Copy what is missing there, and set the tag last."""
-        image = Image.parse(self.image)
-        there = self._hook_there()
-        repository = await there.repository(self.to_repository)
-        check_repository(repository)
-        promoted = Image(repository, image.digest, image.commit)
-        tag = self.tag or release_tag(image)
-        async with (
-            await self.registry_hook().registry(image.host) as source,
-            await there.registry(promoted.host) as target,
-        ):
-            await source.promote(image, target, promoted.path, tag)
-        self.log.info("%s is %s:%s", image, repository, tag)
-        await self.locate(there, repository)
-        return promoted.as_dict()
-
-    def _hook_there(self) -> RegistryHook:
-        if self.to_registry_id or self.to_docker_conn_id:
-            return RegistryHook(self.tke_conn_id, self.to_registry_id, self.to_docker_conn_id)
-        return self.registry_hook()
-
-
-def _within(root: Path, subdirectory: str, dockerfile: str) -> Path:
-    """Return the folder to build, having made sure that neither it nor the Dockerfile lies outside of the source."""
-    folder = (root / subdirectory).resolve()
-    if not folder.is_relative_to(root.resolve()) or not folder.is_dir():
-        raise InputError(f"The source has no folder {subdirectory!r}", way_out="correct subdirectory or context_path")
-    file = (folder / dockerfile).resolve()
-    if not file.is_relative_to(folder) or not file.is_file():
-        raise InputError(f"Folder {subdirectory!r} of the source has no {dockerfile!r}", way_out="correct dockerfile")
-    return folder
+        cluster = TkeKubernetesHook(self.tke_conn_id, self.cluster_id)
+        return BuildKitBuilder(
+            hook, cluster, place, buildkit_conn_id=self.buildkit_conn_id, git_conn_id=self.git_conn_id
+        )

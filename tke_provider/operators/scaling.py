@@ -7,7 +7,8 @@ import time
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from tke_provider.clients import leases
-from tke_provider.clients.scaling import find_number, resize, resize_pool
+from tke_provider.clients.pools import newest_activity
+from tke_provider.clients.scaling import APPS, find_number, resize, resize_pool
 from tke_provider.domain.manifests import ObjectRef, annotation
 from tke_provider.domain.operations import SIZED_BY
 from tke_provider.domain.scaling import (
@@ -37,10 +38,12 @@ from tke_provider.exceptions import (
 from tke_provider.hooks.kubernetes import TkeKubernetesHook
 from tke_provider.hooks.tke import TkeHook
 from tke_provider.links.console import ClusterLink, NodePoolLink, WorkloadLink
-from tke_provider.operators.base import TkeWaitingOperator, check_choice, operation_of
-from tke_provider.triggers.scaling import NodePoolTrigger, SizeTrigger
+from tke_provider.operators.base import TkeWaitingOperator, check_choice, first_found, operation_of, recall
+from tke_provider.triggers.scaling import NodePoolTrigger, ScaleTrigger, SizeTrigger
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from airflow.providers.common.compat.sdk import Context
 
     from tke_provider.clients.kubernetes import Cluster
@@ -49,7 +52,7 @@ if TYPE_CHECKING:
 
 OnOwner = Literal["refuse", "bounds"]
 
-_BEFORE = "before"  # XCom key: outlives a deferral, unlike an attribute
+_BEFORE = "before"
 _KINDS = ("Deployment", "StatefulSet")
 
 
@@ -63,7 +66,8 @@ class TkeScaleServiceOperator(TkeWaitingOperator):
     :param name: of its Deployment or StatefulSet.
     :param replicas: how many pods; a number, or a template that renders to one.
     :param cluster_id: ``cls-xxxxxxxx``; default: the connection's.
-    :param kind: ``Deployment`` or ``StatefulSet``.
+    :param kind: ``Deployment``, ``StatefulSet``, or with ``api_version`` whatever has a scale subresource.
+    :param api_version: of the kind, such as ``argoproj.io/v1alpha1`` of a ``Rollout``.
     :param minimum: the least that ``replicas`` may be, whatever it was computed from; default: 0.
     :param maximum: the most that it may be; default: no limit.
     :param on_owner: where an HPA or KEDA writes the size, ``refuse`` and name it, or set its lower ``bounds`` to
@@ -77,7 +81,7 @@ class TkeScaleServiceOperator(TkeWaitingOperator):
     :raises DeadlineError: when they are not available in time; the message says why, and the size stays.
     """
 
-    template_fields = (
+    template_fields: Collection[str] = (
         "cluster_id",
         "kind",
         "maximum",
@@ -98,6 +102,7 @@ class TkeScaleServiceOperator(TkeWaitingOperator):
         replicas: int | str,
         cluster_id: str | None = None,
         kind: str = "Deployment",
+        api_version: str = APPS,
         minimum: int | str | None = None,
         maximum: int | str | None = None,
         on_owner: OnOwner = "refuse",
@@ -110,6 +115,7 @@ class TkeScaleServiceOperator(TkeWaitingOperator):
         self.replicas = replicas
         self.cluster_id = cluster_id
         self.kind = kind
+        self.api_version = api_version
         self.minimum = minimum
         self.maximum = maximum
         check_choice("on_owner", on_owner, get_args(OnOwner))
@@ -133,9 +139,9 @@ class TkeScaleServiceOperator(TkeWaitingOperator):
     @property
     def ref(self) -> ObjectRef:
         """The workload."""
-        if self.kind not in _KINDS:
+        if self.api_version == APPS and self.kind not in _KINDS:
             raise InputError(f"{self.kind} {self.name} is no service", way_out=f"name a {' or a '.join(_KINDS)}")
-        return ObjectRef("apps/v1", self.kind, self.namespace, self.name)
+        return ObjectRef(self.api_version, self.kind, self.namespace, self.name)
 
     async def perform(self, context: Context) -> Any:
         """Resize and wait; a task that is killed meanwhile gives its lease back."""
@@ -158,21 +164,22 @@ class TkeScaleServiceOperator(TkeWaitingOperator):
                 await leases.release(cluster, self.namespace, self.name, operation)
                 raise
 
-    def trigger(self, context: Context, deadline: float) -> SizeTrigger:
+    def trigger(self, context: Context, deadline: float) -> SizeTrigger | ScaleTrigger:
         """Return what waits for the pods."""
-        return SizeTrigger(
-            tke_conn_id=self.tke_conn_id,
-            cluster_id=self.cluster_id,
-            region=self.region,
-            namespace=self.namespace,
-            workloads=[f"{self.kind}/{self.name}"],
-            service=self.name,
-            operation=operation_of(context).id,
-            size=self.size,
-            at_least=self.on_owner == "bounds",
-            deadline=deadline,
-            poll_interval=self.poll_interval,
-        )
+        shared: dict[str, Any] = {
+            "tke_conn_id": self.tke_conn_id,
+            "cluster_id": self.cluster_id,
+            "region": self.region,
+            "namespace": self.namespace,
+            "operation": operation_of(context).id,
+            "size": self.size,
+            "at_least": self.on_owner == "bounds",
+            "deadline": deadline,
+            "poll_interval": self.poll_interval,
+        }
+        if self.api_version != APPS:
+            return ScaleTrigger(api_version=self.api_version, kind=self.kind, name=self.name, **shared)
+        return SizeTrigger(workloads=[f"{self.kind}/{self.name}"], service=self.name, **shared)
 
     async def conclude(self, context: Context, verdict: Verdict) -> Decision:
         """Give the lease back, and say what was decided."""
@@ -290,9 +297,9 @@ class TkeScaleNodePoolOperator(TkeWaitingOperator):
         """Make one write, look, make the next, until none is left."""
         async with await self._tke() as tke:
             pool = await self._find(tke)
-            context["ti"].xcom_push(key=_BEFORE, value=written(pool))
-            if self._steps(pool):
-                self._seen = await _newest_activity(tke, pool)
+            seen = await newest_activity(tke, pool) if self._steps(pool) else ""
+            before = first_found(context, _BEFORE, {"size": written(pool), "seen": seen})
+            self._seen = str(before["seen"])
             deadline = time.monotonic() + self.timeout
             await resize_pool(
                 tke, str(self.cluster_id), pool, self._steps, deadline=deadline, poll_interval=self.poll_interval
@@ -317,11 +324,10 @@ class TkeScaleNodePoolOperator(TkeWaitingOperator):
         async with await self._tke() as tke:
             pool = await self._find(tke)
             activities = await tke.scaling_activities(group) if (group := pool.autoscaling_group_id) else []
-        name = f"Node pool {pool.id}"
+        name, before = f"Node pool {pool.id}", recall(context, _BEFORE)
         if verdict.state is State.PASSED:
-            before = context["ti"].xcom_pull(key=_BEFORE, map_indexes=context["ti"].map_index)
-            return self._decision(pool, before, self.size, verdict.reason)
-        if why := shortage(pool, activities):
+            return self._decision(pool, before["size"], self.size, verdict.reason)
+        if why := shortage(pool, activities, before["seen"]):
             raise CapacityError(
                 f"{name} has {pool.ready} nodes of {pool.desired}, and the cloud gave up on more",
                 cause=why,
@@ -358,19 +364,15 @@ class TkeScaleNodePoolOperator(TkeWaitingOperator):
         }
 
 
-def failure(problem: str, verdict: Verdict, failed: type[TkeError]) -> TkeError:
+def failure(
+    problem: str,
+    verdict: Verdict,
+    failed: type[TkeError],
+    way_out: str = "remove the cause and run the task again; until then the size stays as it was asked for",
+) -> TkeError:
     """Return the error for a verdict that is no pass.
 
     :param failed: its class where the verdict is certain.
     """
     kinds: dict[State, type[TkeError]] = {State.EXPIRED: DeadlineError, State.FAILED: failed}
-    way_out = "remove the cause and run the task again; until then the size stays as it was asked for"
     return kinds.get(verdict.state, InconclusiveError)(problem, cause=verdict.reason, way_out=way_out)
-
-
-async def _newest_activity(tke: Tke, pool: NodePool) -> str:
-    """Return the id of what the scaling group did last, to tell what follows from what was."""
-    if not pool.autoscaling_group_id:
-        return ""
-    activities = await tke.scaling_activities(pool.autoscaling_group_id, limit=1)
-    return activities[0].id if activities else ""

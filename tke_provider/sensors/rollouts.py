@@ -20,7 +20,7 @@ class TkeRolloutSensor(TkeBaseSensor):
 
     :param name: the workload's name.
     :param namespace: where it is.
-    :param kind: ``Deployment`` (default), ``StatefulSet`` or ``DaemonSet``.
+    :param kind: ``Deployment`` (default), ``StatefulSet``, ``DaemonSet`` or ``Job``, which is awaited until it is done.
     :param cluster_id: default: the connection's.
     :param region: default: the connection's.
     :param max_crashes: how often a new container may end before the rollout counts as failed.

@@ -7,10 +7,11 @@ import contextlib
 import time
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from tke_provider.domain.manifests import ObjectRef, annotation
+from tke_provider.domain.manifests import JOB, ObjectRef, annotation
 from tke_provider.domain.operations import OPERATION
 from tke_provider.domain.rollouts import MAX_CRASHES, assess
 from tke_provider.domain.verdicts import State, Verdict, failed, passed, pending
+from tke_provider.exceptions import ConflictError
 from tke_provider.hooks.kubernetes import TkeKubernetesHook
 from tke_provider.triggers.base import TkeBaseTrigger
 from tke_provider.triggers.watches import Listener, Scope, Watch, listen
@@ -38,7 +39,8 @@ class RolloutTrigger(TkeBaseTrigger):
     :param cluster_id: default: the connection's.
     :param region: default: the connection's.
     :param service: whose record belongs to the operation; empty for a mere question.
-    :param operation: the operation whose work this is; empty for a mere question.
+    :param operation: the operation whose work this is, and whose leases are held; empty for a mere question.
+    :param back: whether the workloads are awaited as they were before the operation, so that they need not carry it.
     :param max_crashes: how often a new container may end before the rollout counts as failed.
     """
 
@@ -49,6 +51,7 @@ class RolloutTrigger(TkeBaseTrigger):
         "region",
         "service",
         "operation",
+        "back",
         "max_crashes",
     )
 
@@ -61,6 +64,7 @@ class RolloutTrigger(TkeBaseTrigger):
         region: str | None = None,
         service: str = "",
         operation: str = "",
+        back: bool = False,
         max_crashes: int = MAX_CRASHES,
         **kwargs: Any,
     ) -> None:
@@ -71,8 +75,10 @@ class RolloutTrigger(TkeBaseTrigger):
         self.region = region
         self.service = service
         self.operation = operation
+        self.back = back
         self.max_crashes = max_crashes
         self._names = [each.partition("/")[2] for each in self.workloads]
+        self._leases = [each.partition("/")[2] for each in self.workloads if not each.startswith(JOB)] or [service]
         self._listener = Listener(self._concerns)
         self._watches: list[Watch] = []
         self._cluster: Cluster | None = None
@@ -83,8 +89,12 @@ class RolloutTrigger(TkeBaseTrigger):
     async def look(self) -> Verdict:
         """Look at every workload; the worst verdict counts."""
         async with self._open() as cluster:
-            await self._hold(cluster)
-            verdicts = [await self._assess(cluster, *each.split("/", 1)) for each in self.workloads]
+            await self._hold(cluster, self._leases)
+            return await self._up(cluster, self.workloads)
+
+    async def _up(self, cluster: Cluster, workloads: Sequence[str]) -> Verdict:
+        """Say whether all workloads, ``Kind/name`` each, are up."""
+        verdicts = [await self._assess(cluster, *each.split("/", 1)) for each in workloads]
         by_state = {verdict.state: verdict for verdict in reversed(verdicts)}
         for state in (State.FAILED, State.PENDING):
             if state in by_state:
@@ -92,12 +102,13 @@ class RolloutTrigger(TkeBaseTrigger):
         return passed("; ".join(verdict.reason for verdict in verdicts) or "there is nothing to wait for")
 
     async def _assess(self, cluster: Cluster, kind: str, name: str) -> Verdict:
-        ref = ObjectRef(_APPS, kind, self.namespace, name)
+        ref = ObjectRef(_api_version(kind), kind, self.namespace, name)
         workload = await cluster.get(ref)
         if workload is None:
             # Deleted under our eyes; a question may be asked before the thing is there.
             return failed(f"{ref} was deleted meanwhile") if self.operation else pending(f"{ref} does not exist yet")
-        if self.operation and (other := annotation(workload, OPERATION)) != self.operation:
+        other = annotation(workload, OPERATION)
+        if self.operation and not self.back and other != self.operation:
             return failed(f"{ref} was changed meanwhile by {other or 'somebody who leaves no name'}")
         verdict = assess(workload, (), ())
         if verdict.state is State.PASSED:
@@ -110,13 +121,13 @@ class RolloutTrigger(TkeBaseTrigger):
         events = await cluster.list("v1", "Event", self.namespace, field_selector="type=Warning")
         return assess(workload, pods, replica_sets, events, self.max_crashes)
 
-    async def _hold(self, cluster: Cluster) -> None:
-        """Renew the lease when it is time; whoever lost it must not go on."""
+    async def _hold(self, cluster: Cluster, names: Sequence[str]) -> None:
+        """Renew the leases when it is time; whoever lost one must not go on."""
         from tke_provider.clients import leases
 
         now = time.monotonic()
         if self.operation and now - self._renewed > leases.RENEW_SECONDS:
-            for name in self._names:
+            for name in names:
                 await leases.renew(cluster, self.namespace, name, self.operation)
             self._renewed = now
 
@@ -124,7 +135,10 @@ class RolloutTrigger(TkeBaseTrigger):
 
     async def wait(self) -> Verdict:
         """Look until the verdict is final, woken by what changes."""
-        kinds = {("v1", "Pod"), *((_APPS, each.partition("/")[0]) for each in self.workloads)}
+        kinds = {
+            ("v1", "Pod"),
+            *((_api_version(kind), kind) for kind, _, _ in (e.partition("/") for e in self.workloads)),
+        }
         async with contextlib.AsyncExitStack() as self._stack:
             for api_version, kind in sorted(kinds):
                 scope = Scope(self.tke_conn_id, self.cluster_id, self.region, self.namespace, api_version, kind)
@@ -166,11 +180,13 @@ class RolloutTrigger(TkeBaseTrigger):
         """Settle the operation as the person who ended the wait wants it, and give the leases back."""
         if not (self.operation and self.service):
             return
-        from tke_provider.clients import releases
+        from tke_provider.clients.releases import ServiceRelease
 
         state = await self._task_state()
         async with await self._hook().cluster() as cluster:
-            await releases.settle(cluster, self.namespace, self.service, self.operation, state)
+            with contextlib.suppress(ConflictError):  # a newer release has taken over
+                release = await ServiceRelease.find(cluster, self.namespace, self.service, self.operation)
+                await release.settle(state)
 
     async def _task_state(self) -> str | None:
         """Return the state that the person gave the task; ``removed`` where its run was deleted."""
@@ -186,6 +202,10 @@ class RolloutTrigger(TkeBaseTrigger):
         key = ti.task_id if ti.map_index < 0 else f"{ti.task_id}_{ti.map_index}"
         state: str | None = states.get(ti.run_id, {}).get(key, "removed")
         return state
+
+
+def _api_version(kind: str) -> str:
+    return "batch/v1" if kind == JOB else _APPS
 
 
 def _selector(selector: dict[str, Any]) -> str:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from tke_provider.domain.manifests import ObjectRef
-from tke_provider.domain.scaling import assess_pool, assess_size, shortage
+from tke_provider.domain.scaling import assess_pool, assess_scale, assess_size, shortage
 from tke_provider.domain.verdicts import Verdict, failed
+from tke_provider.hooks.kubernetes import TkeKubernetesHook
 from tke_provider.hooks.tke import TkeHook
 from tke_provider.triggers.base import TkeBaseTrigger
 from tke_provider.triggers.rollouts import RolloutTrigger
@@ -94,6 +95,63 @@ class SizeTrigger(RolloutTrigger):
         if verdict.final:
             return verdict
         return assess_size(workload, self.size, *await _clues(cluster, self.namespace), at_least=self.at_least)
+
+
+class ScaleTrigger(TkeBaseTrigger):
+    """Waits until something of any kind that has a scale subresource has its size, and holds its lease meanwhile.
+
+    :param api_version: of its kind.
+    :param at_least: whether more is as good, as under an autoscaler.
+    """
+
+    arguments = ("cluster_id", "region", "api_version", "kind", "namespace", "name", "operation", "size", "at_least")
+
+    def __init__(
+        self,
+        *,
+        cluster_id: str | None,
+        api_version: str,
+        kind: str,
+        namespace: str,
+        name: str,
+        operation: str,
+        size: int,
+        at_least: bool = False,
+        region: str | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.cluster_id = cluster_id
+        self.region = region
+        self.api_version = api_version
+        self.kind = kind
+        self.namespace = namespace
+        self.name = name
+        self.operation = operation
+        self.size = size
+        self.at_least = at_least
+
+    async def look(self) -> Verdict:
+        """Look at its scale and its pods."""
+        from tke_provider.clients import leases
+
+        ref = ObjectRef(self.api_version, self.kind, self.namespace, self.name)
+        async with await self._hook().cluster() as cluster:
+            await leases.renew(cluster, self.namespace, self.name, self.operation)
+            scale = await cluster.get_scale(ref)
+            selector = (scale.get("status") or {}).get("selector")
+            pods = await cluster.list("v1", "Pod", self.namespace, label_selector=selector) if selector else None
+            return assess_scale(ref, scale, pods, self.size, at_least=self.at_least)
+
+    async def ended_by_person(self) -> None:
+        """Give the lease back. The size stays: whoever ended the wait sees it, and knows which they want."""
+        from tke_provider.clients import leases
+
+        async with await self._hook().cluster() as cluster:
+            await leases.release(cluster, self.namespace, self.name, self.operation)
+
+    def _hook(self) -> TkeKubernetesHook:
+        return TkeKubernetesHook(self.tke_conn_id, self.cluster_id, self.region)
 
 
 async def _clues(cluster: Cluster, namespace: str) -> tuple[Objects, Objects, Objects]:

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+import time
 import urllib.request
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
+from metrics import Metrics
+
 COMMIT = os.environ.get("COMMIT", "unknown")
+METRICS = Metrics(COMMIT)
 
 
 def offer(prices: dict[str, float], stock: dict[str, int]) -> list[dict[str, object]]:
@@ -24,24 +28,41 @@ def fetch(service: str) -> dict[str, object]:
 
 
 class Shop(BaseHTTPRequestHandler):
-    """Answers ``/`` with the offer and ``/healthz`` with a bare yes."""
+    """Answers ``/`` with the offer, ``/healthz`` with a bare yes, and ``/metrics`` with what it counted."""
 
     def do_GET(self) -> None:
         """Answer one request."""
         if self.path == "/healthz":
             return self.reply({"commit": COMMIT})
-        prices, stock = fetch("prices"), fetch("stock")
-        commits = {"shop": COMMIT, "prices": prices["commit"], "stock": stock["commit"]}
-        return self.reply({"offer": offer(prices["prices"], stock["stock"]), "commits": commits})
+        if self.path == "/metrics":
+            return self.send(200, METRICS.text().encode(), "text/plain; version=0.0.4")
+        began = time.monotonic()
+        status, payload = answer()
+        self.send(status, payload, "application/json")
+        METRICS.count(status, time.monotonic() - began, len(payload))
+        return None
 
     def reply(self, body: dict[str, object]) -> None:
         """Send JSON."""
-        payload = json.dumps(body).encode()
-        self.send_response(200)
-        self.send_header("Content-Type", "application/json")
+        self.send(200, json.dumps(body).encode(), "application/json")
+
+    def send(self, status: int, payload: bytes, kind: str) -> None:
+        """Send an answer."""
+        self.send_response(status)
+        self.send_header("Content-Type", kind)
         self.send_header("Content-Length", str(len(payload)))
         self.end_headers()
         self.wfile.write(payload)
+
+
+def answer() -> tuple[int, bytes]:
+    """Return status and body of the offer; an error, where one of the others does not answer."""
+    try:
+        prices, stock = fetch("prices"), fetch("stock")
+    except OSError as error:
+        return 500, json.dumps({"error": str(error), "commits": {"shop": COMMIT}}).encode()
+    commits = {"shop": COMMIT, "prices": prices["commit"], "stock": stock["commit"]}
+    return 200, json.dumps({"offer": offer(prices["prices"], stock["stock"]), "commits": commits}).encode()
 
 
 if __name__ == "__main__":

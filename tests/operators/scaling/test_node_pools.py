@@ -9,14 +9,20 @@ import sys
 import threading
 import time
 from types import SimpleNamespace
-from typing import Any
+from typing import TYPE_CHECKING, Any
+from unittest.mock import AsyncMock
 
 import pytest
 from airflow.providers.common.compat.sdk import AirflowFailException, TaskDeferred
 
+from tke_provider.clients.tke import Tke
 from tke_provider.domain.verdicts import State, Verdict
 from tke_provider.exceptions import DeadlineError
+from tke_provider.hooks.tke import TkeHook
 from tke_provider.operators.scaling import TkeScaleNodePoolOperator
+
+if TYPE_CHECKING:
+    from tke_provider.domain.clusters import ScalingActivity
 
 SET_BOUNDS, SET_SIZE = "ModifyClusterNodePool", "ModifyNodePoolDesiredCapacityAboutAsg"
 SET_NATIVE_BOUNDS, SET_NATIVE_SIZE = "ModifyNodePool", "ScaleNodePool"
@@ -35,7 +41,12 @@ class Instance(SimpleNamespace):
         self.xcoms[key] = value
 
     def xcom_pull(self, key: str, map_indexes: int) -> object:
-        return self.xcoms[key]
+        return self.xcoms.get(key, {"size": 1, "seen": ""})
+
+
+def resumed(operator: TkeScaleNodePoolOperator, context: dict[str, Any], verdict: Verdict) -> dict[str, Any]:
+    """Resume a deferred task, in another process."""
+    return operator.execute_complete(context, event=verdict.as_event())
 
 
 @pytest.fixture
@@ -162,7 +173,6 @@ def test_bad_input_ends_the_task_at_once_with_one_sentence(cloud, wrong, sentenc
 
 def autoscale(cloud, name: str) -> None:
     """Hand the pool to the cluster autoscaler, as a person does in the console."""
-    from tke_provider.hooks.tke import TkeHook
 
     async def switch() -> None:
         which = {"ClusterId": "cls-local000", "NodePoolId": pool(cloud, name)["id"]}
@@ -251,6 +261,46 @@ def test_nodes_that_do_not_come_in_time_are_counted(cloud):
     assert isinstance(raised.value.__cause__, DeadlineError)
 
 
+@pytest.mark.parametrize(("max_tries", "found"), [(0, 1), (2, 4)], ids=["a retry", "a Clear"])
+def test_a_retry_tells_the_size_before_the_first_try_and_a_clear_begins_anew(cloud, max_tries, found):
+    store: dict[str, Any] = {}
+    memory = SimpleNamespace(get=store.get, set=store.__setitem__)
+    for tries, before in ((0, 1), (max_tries, found)):
+        # Airflow clears the XComs before each try.
+        instance = Instance()
+        instance.max_tries = tries
+        assert scale(4).execute({"ti": instance, "task_state_store": memory})["from"] == before
+
+
+def test_nodes_that_are_merely_late_are_not_explained_by_an_old_failure(cloud, monkeypatch):
+    cloud.trouble("sold_out", SET_SIZE, available=0)
+    with pytest.raises(AirflowFailException, match="gave up on more"):
+        run(2)
+    run(1)
+    old = activities()
+    # The emulated scaling group records its try at once; the real one does so some time after the write.
+    monkeypatch.setattr(Tke, "scaling_activities", AsyncMock(return_value=old))
+    cloud._ask("POST", "clock", {"node": {"mode": "told"}})
+    context = {"ti": Instance()}
+    with pytest.raises(TaskDeferred):
+        scale(3, deferrable=True, defer_after=0).execute(context)
+    late = Verdict(State.EXPIRED, "node pool np-regular0 has 1 of 3 nodes ready")
+    with pytest.raises(AirflowFailException, match="1 of 3 nodes ready") as raised:
+        resumed(scale(3), context, late)
+    assert isinstance(raised.value.__cause__, DeadlineError)
+
+
+def activities() -> list[ScalingActivity]:
+    """What the scaling group of the pool did, without its scale-ins, latest first."""
+
+    async def ask() -> list[ScalingActivity]:
+        async with await TkeHook().tke() as tke:
+            group = (await tke.node_pool("cls-local000", "web")).autoscaling_group_id
+            return await tke.scaling_activities(group)
+
+    return [each for each in asyncio.run(ask()) if each.kind == "SCALE_OUT"]
+
+
 def test_a_worker_killed_between_two_writes_leaves_what_its_retry_completes(cloud):
     cloud._ask("POST", "clock", {"pool": {"mode": "told"}})
     script = f"import sys; sys.path.insert(0, {os.path.dirname(__file__)!r})\n"  # noqa: PTH120
@@ -290,7 +340,7 @@ def test_it_waits_in_the_triggerer_and_concludes_with_what_it_found_before(cloud
     verdict = asyncio.run(trigger.wait())
     assert verdict.state is State.PASSED
     # Another process resumes the task.
-    decision = scale(3, deferrable=True, defer_after=0).execute_complete({"ti": instance}, event=verdict.as_event())
+    decision = resumed(scale(3, deferrable=True, defer_after=0), {"ti": instance}, verdict)
     assert (decision["from"], decision["to"]) == (1, 3)
 
 

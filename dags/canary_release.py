@@ -1,0 +1,50 @@
+"""Give a new version to a few users first, then to half of them, then to all.
+
+Copy this file and put your own service in. The image is one that a build task returned; in a pipeline of your own it
+comes from there, as in ``ci_cd``.
+"""
+
+from __future__ import annotations
+
+from airflow.sdk import DAG, Param
+
+from tke_provider.operators.canaries import TkeCanaryDeployOperator
+
+FORM = {
+    "git_url": Param(type="string", title="Repository"),
+    "commit": Param(type="string", title="Commit", pattern="^[0-9a-f]{40}$"),
+    "image": Param(type="string", title="Image", description="By digest: repository@sha256:…"),
+    "namespace": Param("production", type="string", title="Namespace"),
+    "pause": Param(60, type="integer", minimum=0, title="Seconds that each step has to stay good"),
+}
+
+# [START gates]
+ERRORS = 'sum(increase(http_requests_total{namespace="{namespace}",pod=~"{pods}",status=~"5.."}[1m]))'
+REQUESTS = 'sum(increase(http_requests_total{namespace="{namespace}",pod=~"{pods}"}[1m]))'
+GATES = [{"name": "errors", "query": f"({ERRORS} or vector(0)) / {REQUESTS}", "at_most": 0.05}]
+# [END gates]
+
+with DAG(
+    dag_id="canary_release",
+    schedule=None,
+    params=FORM,
+    max_active_runs=1,
+    default_args={"retries": 2},
+    tags=["tke", "delivery"],
+    doc_md=__doc__,
+) as dag:
+    # [START canary]
+    canary = TkeCanaryDeployOperator(
+        task_id="canary",
+        git_url="{{ params.git_url }}",
+        commit="{{ params.commit }}",
+        manifests_path="shop/manifests.yaml",
+        images={"shop": "{{ params.image }}"},
+        namespace="{{ params.namespace }}",
+        create_namespace=True,
+        steps=[{"weight": 10, "pause": "{{ params.pause }}"}, {"weight": 50, "pause": "{{ params.pause }}"}],
+        smoke_tests=[{"path": "/healthz"}],
+        gates=GATES,
+        deferrable=True,
+    )
+    # [END canary]

@@ -1,0 +1,41 @@
+"""Before somebody works on nodes: their pool keeps its size, and they are emptied as disruption budgets allow."""
+
+from __future__ import annotations
+
+from datetime import datetime, timezone
+
+from airflow.sdk import DAG, Param, chain
+
+from tke_provider.operators.node_pools import TkeConfigureNodePoolOperator
+from tke_provider.operators.nodes import TkeDrainNodesOperator
+
+FORM = {
+    "node_pool": Param("web", type="string", title="Node pool", description="Id or name."),
+    "nodes": Param(type="string", title="Nodes", description="Names, with commas, as kubectl get nodes has them."),
+}
+
+with DAG(
+    dag_id="node_maintenance",
+    schedule=None,
+    start_date=datetime(2026, 1, 1, tzinfo=timezone.utc),
+    params=FORM,
+    max_active_runs=1,
+    tags=["tke", "scaling"],
+):
+    # [START keep]
+    keep = TkeConfigureNodePoolOperator(
+        task_id="keep",
+        node_pool="{{ params.node_pool }}",
+        autoscaling=False,
+    )
+    # [END keep]
+    # [START drain]
+    drain = TkeDrainNodesOperator(
+        task_id="drain",
+        nodes="{{ params.nodes }}",
+        uncordon_on_failure=True,
+        timeout=1800,
+        deferrable=True,
+    )
+    # [END drain]
+    chain(keep, drain)

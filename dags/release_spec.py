@@ -1,0 +1,9 @@
+"""The same road as ``ci_cd.py``, written down in a release spec: Airflow gets its DAG from ``release_spec.yaml``."""
+
+# [START release_spec]
+from pathlib import Path
+
+from tke_provider.recipes import cicd_dag
+
+dag = cicd_dag(Path(__file__).with_suffix(".yaml"), dag_id="release_spec")
+# [END release_spec]

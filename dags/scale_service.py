@@ -1,0 +1,35 @@
+"""Give a service another size, by a form: of the DAG, or of the board, which finds this DAG by its tag."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from airflow.sdk import DAG, Param
+
+from tke_provider.operators.scaling import TkeScaleServiceOperator
+
+FORM = {
+    "cluster_id": Param(None, type=["null", "string"], title="Cluster", description="None: the connection's."),
+    "namespace": Param("production", type="string", title="Namespace"),
+    "service": Param(type="string", title="Service", description="Name of the Deployment."),
+    "replicas": Param(2, type="integer", minimum=0, maximum=100, title="Pods"),
+}
+
+with DAG(
+    dag_id="scale_service",
+    schedule=None,
+    params=FORM,
+    default_args={"retries": 2, "retry_delay": timedelta(seconds=10)},
+    tags=["tke", "scaling", "tke-scale"],
+    doc_md=__doc__,
+) as dag:
+    # [START by_form]
+    TkeScaleServiceOperator(
+        task_id="scale",
+        cluster_id="{{ params.cluster_id or '' }}",
+        namespace="{{ params.namespace }}",
+        name="{{ params.service }}",
+        replicas="{{ params.replicas }}",
+        deferrable=True,
+    )
+    # [END by_form]

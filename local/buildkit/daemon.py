@@ -1,0 +1,137 @@
+"""``buildkitd`` on the bridge's address, for whoever shows a certificate of its authority."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import tarfile
+import tempfile
+from http import HTTPStatus
+from pathlib import Path
+from typing import ClassVar
+
+from local import RUN
+from local.base_image import MANIFEST, push
+from local.buildkit.programs import SOURCE, VERSION
+from local.endpoints import BUILDKIT_ADDRESS, BUILDKIT_FOLDER, BUILDKIT_IMAGE, REGISTRY_HOST
+from local.engine import docker
+from local.golang import compiled
+from local.kubernetes import ADDRESS
+from local.kubernetes.certificates import Authority
+from local.kubernetes.daemons import environment
+from local.mounts import unmount_below
+from local.packages import need
+from local.part import Part
+from local.process import Daemon, wait_until
+from local.registry import status_of, write_secret
+
+#: What an image needs beside ``buildctl`` to run the line that calls it.
+_SHELL = ("sh", "cat")
+
+_CONFIGURATION = """\
+root = "{data}"
+[grpc]
+  address = ["{address}"]
+  [grpc.tls]
+    cert = "{certificates}/server.pem"
+    key = "{certificates}/server-key.pem"
+    ca = "{certificates}/ca.pem"
+[otel]
+  socketPath = "{socket}"
+[cdi]
+  disabled = true
+[worker.containerd]
+  enabled = false
+[worker.oci]
+  enabled = true
+[registry."{registry}"]
+  http = true
+"""
+
+
+class BuildKit(Part):
+    """The daemon, and in the registry the image of the pods that call it.
+
+    With a cluster of the user's own there is none: its pods do not reach the bridge.
+    """
+
+    name: ClassVar[str] = "buildkit"
+    needs: ClassVar[tuple[str, ...]] = ("engine", "registry", "kubernetes")
+
+    def answers(self) -> bool:
+        return self.settings.kubeconfig is not None or (serves() and _has_image())
+
+    def start(self) -> None:
+        need("runc", "busybox-static", "git")
+        compiled(SOURCE)
+        RUN.joinpath("buildkit").mkdir(parents=True, exist_ok=True)
+        _issue_certificates(self.folder)
+        configuration_file = self.folder / "buildkitd.toml"
+        configuration_file.write_text(configuration(self.folder / "data", RUN / "buildkit" / "otel.sock"))
+        daemon = self._daemon(configuration_file)
+        daemon.start()
+        wait_until(serves, "buildkitd answers", daemons=[daemon])
+        if not _has_image():
+            _make_image()
+
+    def stop(self) -> None:
+        self._daemon(self.folder / "buildkitd.toml").stop()
+        unmount_below(self.folder / "data")
+        shutil.rmtree(RUN / "buildkit", ignore_errors=True)
+
+    def _daemon(self, configuration: Path) -> Daemon:
+        argv = [str(SOURCE.programs / "buildkitd"), "--config", str(configuration)]
+        return Daemon(self.name, argv, self.log, self.folder, env=environment())
+
+
+def serves(address: str = BUILDKIT_ADDRESS) -> bool:
+    """Whether a daemon with our certificates has a worker to build with."""
+    files = {"--tlscacert": "ca.pem", "--tlscert": "client.pem", "--tlskey": "client-key.pem"}
+    argv = [str(SOURCE.programs / "buildctl"), "--addr", address, "--timeout", "2"]
+    argv += [word for flag, name in files.items() for word in (flag, str(BUILDKIT_FOLDER / name))]
+    try:
+        return subprocess.run([*argv, "debug", "workers"], check=False, capture_output=True).returncode == 0
+    except FileNotFoundError:
+        return False
+
+
+def configuration(data: Path, socket: Path, address: str = BUILDKIT_ADDRESS) -> str:
+    """The text of its configuration file.
+
+    :param data: where images, caches and file systems lie.
+    :param socket: for traces; it would be in a folder of every buildkitd of the machine.
+    """
+    return _CONFIGURATION.format(
+        data=data, address=address, certificates=BUILDKIT_FOLDER, socket=socket, registry=REGISTRY_HOST
+    )
+
+
+def _issue_certificates(folder: Path) -> None:
+    """Make an authority for this daemon alone, once: whoever it vouches for may build, which is to be root."""
+    if (folder / "client-key.pem").exists():
+        return
+    authority = Authority("buildkit")
+    pairs = {"server": authority.issue("buildkitd", addresses=[ADDRESS]), "client": authority.issue("buildctl")}
+    (folder / "ca.pem").write_text(authority.pair.certificate)
+    for name, pair in pairs.items():
+        (folder / f"{name}.pem").write_text(pair.certificate)
+        write_secret(folder / f"{name}-key.pem", pair.key)
+
+
+def _has_image() -> bool:
+    return status_of(f"base/buildkit/manifests/{VERSION}", MANIFEST) == HTTPStatus.OK
+
+
+def _make_image() -> None:
+    """Put ``buildctl`` and a shell into the registry, where BuildKit's own image lies for users of TKE."""
+    with tempfile.TemporaryDirectory() as folder:
+        root, archive = Path(folder) / "root", Path(folder) / "root.tar"
+        (root / "bin").mkdir(parents=True)
+        shutil.copy(SOURCE.programs / "buildctl", root / "bin")
+        shutil.copy("/bin/busybox", root / "bin")
+        for name in _SHELL:
+            (root / "bin" / name).symlink_to("busybox")
+        with tarfile.open(archive, "w") as tar:
+            tar.add(root, ".")
+        docker("import", "--change", "ENV PATH=/bin", archive, BUILDKIT_IMAGE, what="importing the image of buildctl")
+    push(BUILDKIT_IMAGE)

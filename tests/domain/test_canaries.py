@@ -1,0 +1,25 @@
+import pytest
+
+from tke_provider.domain.canaries import Step, parse_steps, pods_for
+from tke_provider.exceptions import InputError
+
+
+@pytest.mark.parametrize(
+    ("weight", "stable", "pods"),
+    [(10, 9, 1), (10, 90, 10), (50, 4, 4), (25, 3, 1), (25, 4, 1), (25, 5, 2), (1, 3, 1), (80, 2, 8), (50, 0, 1)],
+)
+def test_a_canary_has_as_many_pods_as_its_share_of_the_requests_takes(weight, stable, pods):
+    assert pods_for(weight, stable) == pods
+
+
+def test_steps_are_weights_with_or_without_a_pause():
+    assert parse_steps([5, {"weight": 20, "pause": 60}, Step(50)]) == [Step(5), Step(20, 60), Step(50)]
+
+
+@pytest.mark.parametrize(
+    "steps",
+    [[], [0], [100], [50, 10], [10, 10], [{"weight": "a"}], [{"wait": 1}], [{"weight": 5, "pause": -1}], [None]],
+)
+def test_steps_that_make_no_sense_are_refused(steps):
+    with pytest.raises(InputError):
+        parse_steps(steps)

@@ -1,0 +1,210 @@
+"""Every host's own way to sign and to write a push down."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+import json
+from urllib.parse import quote, urlencode
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tke_provider.domain.senders import HOUR, SENDERS, is_authentic, payload_of
+from tke_provider.exceptions import InputError
+
+NOW = 1_760_000_000.0
+SECRET = "s3cret-of-the-hook"
+COMMIT, BEFORE = "c" * 40, "b" * 40
+BODY = b'{"ref": "refs/heads/main"}'
+
+
+def mac(message: bytes, algorithm: str = "sha256") -> str:
+    return hmac.new(SECRET.encode(), message, algorithm).hexdigest()
+
+
+GITEE_SIGN = base64.b64encode(
+    hmac.new(SECRET.encode(), f"{NOW * 1000:.0f}\n{SECRET}".encode(), hashlib.sha256).digest()
+).decode()
+GENUINE = {
+    "github": {"x-hub-signature-256": f"sha256={mac(BODY)}"},
+    "gitlab": {"x-gitlab-token": SECRET},
+    "gitea": {"x-gitea-signature": mac(BODY)},
+    "gitee": {"x-gitee-token": GITEE_SIGN, "x-gitee-timestamp": f"{NOW * 1000:.0f}"},
+    "coding": {"x-coding-signature": f"sha1={mac(BODY, 'sha1')}", "x-coding-delivery": "1"},
+    "gongfeng": {"x-token": SECRET},
+    "tcr": {"authorization": SECRET},
+    "generic": {
+        "x-signature": f"sha256={mac(f'{NOW:.0f}.'.encode() + BODY)}",
+        "x-timestamp": f"{NOW:.0f}",
+    },
+}
+
+
+def test_the_signature_that_github_publishes_as_its_example():
+    headers = {"x-hub-signature-256": "sha256=757107ea0eb2509fc211221cce984b8a37570b6d7586c22c46f4379c8b043e17"}
+    assert is_authentic("github", "It's a Secret to Everybody", headers, b"Hello, World!", NOW)
+
+
+@pytest.mark.parametrize("kind", SENDERS)
+def test_a_genuine_delivery_is_known(kind):
+    assert is_authentic(kind, SECRET, GENUINE[kind], BODY, NOW)
+
+
+@pytest.mark.parametrize("kind", SENDERS)
+def test_another_secret_an_empty_one_and_no_header_are_refused(kind):
+    assert not is_authentic(kind, "another", GENUINE[kind], BODY, NOW)
+    assert not is_authentic(kind, "", dict.fromkeys(GENUINE[kind], ""), BODY, NOW)
+    assert not is_authentic(kind, SECRET, {}, BODY, NOW)
+
+
+@pytest.mark.parametrize("kind", ["github", "gitea", "coding", "generic"])
+def test_where_the_body_is_signed_another_body_is_refused(kind):
+    assert not is_authentic(kind, SECRET, GENUINE[kind], BODY + b" ", NOW)
+
+
+@pytest.mark.parametrize("kind", ["gitee", "generic"])
+def test_a_signature_of_long_ago_is_refused(kind):
+    assert not is_authentic(kind, SECRET, GENUINE[kind], BODY, NOW + HOUR + 1)
+
+
+@pytest.mark.parametrize("at", ["", "soon", "nan", "inf"])
+def test_a_time_that_is_none_is_refused(at):
+    headers = {"x-signature": f"sha256={mac(f'{at}.'.encode() + BODY)}", "x-timestamp": at}
+    assert not is_authentic("generic", SECRET, headers, BODY, NOW)
+
+
+def test_gitee_also_sends_a_password_or_an_encoded_signature():
+    at = GENUINE["gitee"]["x-gitee-timestamp"]
+    for token in (SECRET, quote(GITEE_SIGN, safe="")):
+        assert is_authentic("gitee", SECRET, {"x-gitee-token": token, "x-gitee-timestamp": at}, BODY, NOW)
+
+
+def test_coding_in_its_first_version_carries_the_token_and_the_second_must_sign():
+    body = json.dumps({"token": SECRET}).encode()
+    assert is_authentic("coding", SECRET, {}, body, NOW)
+    assert not is_authentic("coding", SECRET, {"x-coding-delivery": "1"}, body, NOW)
+    assert not is_authentic("coding", SECRET, {}, b'{"token": 1}', NOW)
+
+
+REPOSITORY = {"clone_url": "https://git.example/team/shop.git", "ssh_url": "git@git.example:team/shop.git"}
+COMMITS = [{"id": COMMIT, "added": ["a.py"], "modified": ["b.py"], "removed": []}]
+PUSH = {"ref": "refs/heads/main", "before": BEFORE, "after": COMMIT, "commits": COMMITS}
+EVENTS = {
+    "github": ({"x-github-event": "push"}, PUSH | {"repository": REPOSITORY}),
+    "gitlab": (
+        {"x-gitlab-event": "Push Hook"},
+        PUSH | {"project": {"git_http_url": REPOSITORY["clone_url"]}, "total_commits_count": 1},
+    ),
+    "gitea": ({"x-gitea-event": "push"}, PUSH | {"repository": REPOSITORY, "total_commits": 1}),
+    "gitee": ({"x-gitee-event": "Push Hook"}, PUSH | {"repository": {"git_http_url": REPOSITORY["clone_url"]}}),
+    "coding": ({"x-coding-event": "push"}, PUSH | {"repository": REPOSITORY}),
+    "gongfeng": (
+        {"x-event": "Push Hook"},
+        PUSH | {"repository": {"git_http_url": REPOSITORY["clone_url"]}, "total_commits_count": 1},
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", EVENTS)
+def test_a_push_is_read(kind):
+    headers, payload = EVENTS[kind]
+    (push,) = SENDERS[kind].read(headers, payload)
+    assert (push.branch, push.tag, push.commit, push.paths) == ("main", "", COMMIT, ("a.py", "b.py"))
+    assert REPOSITORY["clone_url"] in push.urls
+
+
+@pytest.mark.parametrize("kind", EVENTS)
+def test_other_events_and_deletions_build_nothing(kind):
+    headers, payload = EVENTS[kind]
+    (name,) = headers
+    assert SENDERS[kind].read({name: "ping"}, payload) == "event is no push"
+    assert SENDERS[kind].read(headers, payload | {"after": "0" * 40}) == "ref was deleted"
+
+
+def test_a_tag_with_a_message_is_the_commit_behind_it():
+    tag = PUSH | {"ref": "refs/tags/v1", "after": "e" * 40, "repository": REPOSITORY}
+    (push,) = SENDERS["github"].read({"x-github-event": "push"}, tag | {"head_commit": {"id": COMMIT}})
+    assert (push.branch, push.tag, push.commit) == ("", "v1", COMMIT)
+    (push,) = SENDERS["gitlab"].read({"x-gitlab-event": "Tag Push Hook"}, tag | {"checkout_sha": COMMIT})
+    assert push.commit == COMMIT
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"forced": True},
+        {"created": True},
+        {"before": "0" * 40},
+        {"commits": []},
+        {"total_commits_count": 21},
+        {"commits": [{"id": COMMIT}]},
+        {"commits": COMMITS * 2048},
+    ],
+)
+def test_a_list_of_files_that_may_be_short_of_some_is_none(change):
+    (push,) = SENDERS["github"].read({"x-github-event": "push"}, PUSH | {"repository": REPOSITORY} | change)
+    assert push.paths is None
+
+
+def test_a_branch_of_codings_first_version():
+    payload = PUSH | {"ref": "head/release/1", "repository": {"https_url": REPOSITORY["clone_url"]}}
+    (push,) = SENDERS["coding"].read({"x-coding-event": "push"}, payload)
+    assert push.branch == "release/1"
+
+
+def test_images_pushed_to_tcr():
+    digest = "sha256:" + "a" * 64
+    resource = {"digest": digest, "tag": "v1.2", "resource_url": "shop.tencentcloudcr.com/public/nginx:v1.2"}
+    payload = {"type": "pushImage", "occur_at": 1589106605, "event_data": {"resources": [resource]}}
+    (push,) = SENDERS["tcr"].read({}, payload)
+    assert (push.urls, push.tag, push.digest) == (("shop.tencentcloudcr.com/public/nginx",), "v1.2", digest)
+    assert SENDERS["tcr"].read({}, payload | {"type": "pushChart"}) == "event is no push"
+
+
+def test_the_generic_form():
+    payload = {"repository": "https://git.example/a.git", "branch": "main", "commit": COMMIT, "paths": ["x"]}
+    (push,) = SENDERS["generic"].read({}, payload)
+    assert (push.branch, push.commit, push.paths) == ("main", COMMIT, ("x",))
+
+
+def test_a_form_carries_its_payload_in_a_field():
+    headers = {"content-type": "application/x-www-form-urlencoded"}
+    assert payload_of(headers, urlencode({"payload": '{"ref": "x"}'}).encode()) == {"ref": "x"}
+
+
+@pytest.mark.parametrize("body", [b"", b"[]", b"null", b"\xff", b"[" * 100_000, b"payload={}"])
+def test_what_is_no_json_object_is_refused_without_quoting_it(body):
+    with pytest.raises(InputError, match="The delivery is no JSON"):
+        payload_of({}, body)
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=8), inner, max_size=4),
+    max_leaves=12,
+)
+KEYS = st.sampled_from(
+    ["ref", "before", "after", "repository", "project", "commits", "type", "event_data", "head_commit", "commit"]
+)
+TEXTS = st.sampled_from(["refs/heads/main", "refs/tags/v", COMMIT, "0" * 40, "pushImage"])
+
+
+@given(
+    kind=st.sampled_from(sorted(SENDERS)),
+    payload=st.dictionaries(KEYS, JSON | TEXTS | st.dictionaries(st.sampled_from(["resources", "url", "id"]), JSON)),
+)
+def test_whatever_is_written_is_a_push_a_reason_or_one_error(kind, payload):
+    headers = EVENTS.get(kind, ({}, None))[0]
+    try:
+        read = SENDERS[kind].read(headers, payload)
+    except InputError:
+        return
+    assert isinstance(read, str) or all(push.commit or push.digest for push in read)
+
+
+@given(kind=st.sampled_from(sorted(SENDERS)), body=st.binary(), value=st.text(max_size=80))
+def test_nobody_is_let_in_by_chance(kind, body, value):
+    assert not is_authentic(kind, SECRET, dict.fromkeys(GENUINE[kind], value), body, NOW)

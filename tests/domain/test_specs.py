@@ -1,0 +1,337 @@
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import json
+import typing
+from pathlib import Path
+
+import pytest
+import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tke_provider.domain import specs
+from tke_provider.domain.documents import schema_of
+from tke_provider.domain.freezes import Freeze
+from tke_provider.domain.spec_checks import circular, in_order
+from tke_provider.domain.specs import Spec, load
+from tke_provider.exceptions import ManifestError
+
+SHOP = """\
+application: shop
+git: {url: https://example.com/shop.git}
+environments:
+  - {name: test, namespace: shop-test, repositories: test}
+  - {name: live, namespace: shop-live, repositories: production}
+services:
+  prices:
+    path: prices
+    manifests: prices/manifests.yaml
+  shop:
+    path: shop
+    depends_on: [prices]
+    workload: {}
+"""
+
+
+def mistakes(text: str) -> list[str]:
+    """What is wrong, each with its line."""
+    with pytest.raises(ManifestError) as caught:
+        load(text, "shop.yaml")
+    assert caught.value.problem.startswith("shop.yaml has ")
+    return caught.value.cause.split("; ")
+
+
+def test_what_is_not_said_has_the_default():
+    shop = load(SHOP).services[1]
+    assert (shop.port, shop.container, shop.strategy.type, shop.workload["test"].replicas) == (80, "shop", "rolling", 2)
+
+
+def test_one_path_of_manifests_is_that_of_every_environment():
+    assert load(SHOP).services[0].manifests == {"test": "prices/manifests.yaml", "live": "prices/manifests.yaml"}
+
+
+def test_services_come_after_those_that_they_depend_on():
+    swapped = SHOP.replace("depends_on: [prices]", "").replace(
+        "path: prices\n", "path: prices\n    depends_on: [shop]\n"
+    )
+    assert [each.name for each in load(swapped).services] == ["shop", "prices"]
+
+
+def test_an_environment_lays_its_values_over_the_short_form():
+    text = SHOP.replace("workload: {}", 'workload: {replicas: 2, env: {A: "1", B: "1"}, env_from: [a]}').replace(
+        "repositories: production}",
+        'repositories: production, values: {shop: {replicas: 5, env: {B: "2"}, env_from: [b]}}}',
+    )
+    workload = load(text).services[1].workload
+    assert (workload["test"].replicas, workload["live"].replicas) == (2, 5)
+    assert workload["live"].env == {"A": "1", "B": "2"}
+    assert workload["live"].env_from == ("b",)
+
+
+def test_services_may_share_what_they_have_in_common():
+    text = SHOP.replace("  prices:\n", "  prices: &common\n    port: 81\n    dockerfile: Dockerfile.dev\n").replace(
+        "  shop:\n    path: shop\n    depends_on: [prices]\n    workload: {}\n",
+        "  shop:\n    <<: *common\n    path: shop\n    port: 82\n",
+    )
+    prices, shop = load(text).services
+    assert (shop.path, shop.port, shop.dockerfile) == ("shop", 82, "Dockerfile.dev")
+    assert (prices.path, prices.port) == ("prices", 81)
+
+
+def test_the_example_is_read():
+    text = (Path(__file__).parents[2] / "dags" / "release_spec.yaml").read_text()
+    assert [each.name for each in load(text).services] == ["prices", "stock", "shop"]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "told"),
+    [
+        (
+            "    path: shop\n",
+            "    path: shop\n    prot: 80\n",
+            "line 12: nothing is called 'prot' here: did you mean 'port'?",
+        ),
+        (
+            "    path: shop\n",
+            "    path: shop\n    port: eighty\n",
+            "line 12: 'services.shop.port' is \"eighty\": write a port",
+        ),
+        ("    path: shop\n", "", "line 10: 'path' is missing"),
+        ("path: shop", "path: ../shop", "line 11: 'services.shop.path' is \"../shop\": write a path within"),
+        ("depends_on: [prices]", "depends_on: [price]", "line 12: there is no service 'price': did you mean 'prices'?"),
+        ("workload: {}", "workload: {}\n    manifests: a", "line 10: service shop needs either manifests or workload"),
+        ("    workload: {}\n", "", "line 10: service shop needs either manifests or workload"),
+        ("workload: {}", "manifests: {test: a, prod: b}", "line 13: there is no environment 'prod': known: live, test"),
+        ("workload: {}", "manifests: {test: a}", "line 13: environment live has no manifests of shop"),
+        ("workload: {}", "workload: {env: {A: 1}}", "line 13: 1 is not understood: write text (a number in quotes)"),
+        ("workload: {}", "workload: {volumes: [{path: /a}]}", "line 13: a volume has exactly one of size, claim"),
+        (
+            "workload: {}",
+            "workload: {volumes: [{path: /a, size: 10Gi, shared: true}]}",
+            "line 13: a disk (storage class cbs) cannot be shared",
+        ),
+        (
+            "workload: {}",
+            "workload: {}\n    strategy: canry",
+            "line 14: 'services.shop.strategy' is \"canry\": write rolling",
+        ),
+        ("workload: {}", "workload: {}\n    strategy: {type: canary, keep: 5}", "line 14: canary has no keep"),
+        (
+            "workload: {}",
+            "workload: {}\n    strategy: {type: canary, steps: [50, 20]}",
+            "line 14: each step has to be larger than the one before",
+        ),
+        (
+            "workload: {}",
+            "workload: {volumes: [{path: /a, size: 10Gi}]}\n    strategy: blue-green",
+            "line 13: shop has a disk for each pod, so it can only roll",
+        ),
+        ("name: live", "name: test", "line 5: a second environment is called 'test'"),
+        ("name: live", "name: shop", "line 10: another part of the DAG is called 'shop', too"),
+        ("namespace: shop-live", "namespace: shop-test", "line 5: another environment is in namespace shop-test, too"),
+        (
+            "repositories: production}",
+            "repositories: production, values: {shpo: {}}}",
+            "line 5: there is no service 'shpo': did you mean 'shop'?",
+        ),
+        (
+            "repositories: production}",
+            "repositories: production, smoke_tests: [{service: shpo}]}",
+            "line 5: there is no service 'shpo': did you mean 'shop'?",
+        ),
+        (
+            "repositories: production}",
+            "repositories: production, values: {prices: {}}}",
+            "line 5: service prices has no workload, its short form",
+        ),
+        (
+            "repositories: production}",
+            "repositories: production, values: {shop: {volumes: [{path: /a}]}}}",
+            "line 5: a volume has exactly one of size",
+        ),
+        (
+            "repositories: production}",
+            "repositories: production, freezes: [{name: a, zone: Asia/Shanghai, cron: 0 18 * * 5}]}",
+            "line 5: a freeze has either from and until, or cron and hours",
+        ),
+        (
+            "repositories: production}",
+            "repositories: production, freezes: [{name: a, zone: Asia/Nowhere, cron: 0 18 * * 5, hours: 60}]}",
+            "line 5: 'Asia/Nowhere' is no time zone",
+        ),
+        (
+            "workload: {}",
+            "workload: {}\n    strategy: {type: canary, gates: [{name: a, query: b}]}",
+            "line 14: Gate 'a'",
+        ),
+        ("application: shop", "application: shop\napplication: web", "line 2: says 'application' a second time"),
+    ],
+)
+def test_a_mistake_is_told_with_its_line(old, new, told):
+    assert SHOP.count(old) >= 1
+    assert any(each.startswith(told) for each in mistakes(SHOP.replace(old, new, 1)))
+
+
+def test_all_mistakes_are_told_at_once():
+    text = SHOP.replace("path: prices\n", "paht: prices\n").replace(
+        "workload: {}", "port: 0\n    workload: {replicas: 0}"
+    )
+    assert [each.partition(":")[0] for each in mistakes(text)] == ["line 7", "line 8", "line 13", "line 14"]
+
+
+def test_services_that_wait_for_one_another_are_told_with_the_circle():
+    text = SHOP.replace("    path: prices\n", "    path: prices\n    depends_on: [shop]\n")
+    assert mistakes(text) == ["line 9: each waits for the next, none can be first: prices → shop → prices"]
+
+
+@pytest.mark.parametrize("kind", ["workload", "service", "environment"])
+def test_what_is_no_mapping_is_refused(kind):
+    with pytest.raises(ManifestError):
+        load({"workload": SHOP.replace("{}", "5"), "service": "services: 5", "environment": "[]"}[kind])
+
+
+EVERYTHING = """\
+application: shop
+git: {url: https://example.com/shop.git, connection: git}
+base_image: python
+build_args: {A: b}
+concurrency: 4
+environments:
+  - name: test
+    namespace: shop-test
+    repositories: test
+    isolation: {quota: {pods: 5}, allow_from: [10.0.0.0/8]}
+    smoke_tests: [{service: shop, contains: tea}]
+    values: {shop: {volumes: [{path: /a, memory: 1Mi}], env: {A: "1"}}}
+  - name: live
+    namespace: shop-live
+    repositories: production
+    approval: {approvers: [ann]}
+    freezes: [{name: night, zone: Asia/Shanghai, cron: 0 18 * * *, hours: 12}]
+services:
+  prices: {path: prices, manifests: {test: a, live: b}, inputs: [libs], test: {command: [pytest, -q]}}
+  shop:
+    path: shop
+    depends_on: [prices]
+    strategy: {type: canary, steps: [10, 50], gates: [{name: errors, query: up, at_most: 1}], smoke_tests: [{path: /a}]}
+    workload: {env: {B: {secret: a, key: b}}, autoscaling: {max: 3}, ingress: {host: a.example.com}}
+"""
+JUNK = st.one_of(
+    st.none(),
+    st.booleans(),
+    st.integers(),
+    st.text(max_size=8),
+    st.floats(allow_nan=False),
+    st.lists(st.text(max_size=3), max_size=2),
+    st.dictionaries(st.text(max_size=3), st.integers(), max_size=2),
+)
+
+
+def places(value: object, path: tuple = ()):
+    """Every place in a document."""
+    yield path
+    entries = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for key, each in entries:
+        yield from places(each, (*path, key))
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.data())
+def test_whatever_is_written_is_read_or_refused(data):
+    content = yaml.safe_load(EVERYTHING)
+    *above, last = data.draw(st.sampled_from([path for path in places(content) if path]))
+    holder = content
+    for key in above:
+        holder = holder[key]
+    if data.draw(st.booleans()) or not isinstance(holder, dict):
+        holder[last] = data.draw(JUNK)
+    else:
+        del holder[last]
+    try:
+        assert isinstance(load(yaml.safe_dump(content)), Spec)
+    except ManifestError as error:
+        assert "line " in error.cause  # noqa: PT017  # both ends are good
+
+
+# --- the schema is the one source -------------------------------------------------------------------------------------
+
+
+def properties(name: str) -> dict[str, dict]:
+    schema = schema_of(specs.SCHEMA)
+    whole = schema if name == "spec" else schema["$defs"][name]
+    return whole["properties"]
+
+
+def classes(kind: type, name: str):
+    """Every data class that a spec is read into, with the schema's name for it."""
+    yield kind, name
+    for field, hint in typing.get_type_hints(kind).items():
+        for each in [hint, *typing.get_args(hint)]:
+            if dataclasses.is_dataclass(each) and each is not Freeze:
+                yield from classes(each, properties(name)[field]["$ref"].rpartition("/")[2].removeprefix("list_of_"))
+
+
+KINDS = [
+    *classes(specs.Environment, "environment"),
+    *classes(specs.Workload, "workload"),
+    (specs.Git, "git"),
+    (specs.UnitTests, "test"),
+]
+
+
+@pytest.mark.parametrize(("kind", "name"), KINDS, ids=[name for _, name in KINDS])
+def test_the_schema_and_the_values_agree_on_fields_and_defaults(kind, name):
+    documented = properties(name)
+    fields = {field.name: field for field in dataclasses.fields(kind)}
+    assert documented.keys() == fields.keys()
+    for key, field in fields.items():
+        if field.default not in (dataclasses.MISSING, None) and field.default != ():
+            assert documented[key].get("default") == field.default, f"{name}.{key}"
+        else:
+            assert "default" not in documented[key], f"{name}.{key}"
+
+
+def test_every_field_says_what_it_means_once():
+    schema = schema_of(specs.SCHEMA)
+    found = [
+        (name, key, each)
+        for name, whole in schema["$defs"].items()
+        for key, each in whole.get("properties", {}).items()
+    ]
+    silent = [(name, key) for name, key, each in found if not each.get("description") and not name.endswith("_key")]
+    assert silent == []
+
+
+def test_the_schema_is_a_schema():
+    import jsonschema
+
+    jsonschema.Draft202012Validator.check_schema(schema_of(specs.SCHEMA))
+
+
+# --- order ------------------------------------------------------------------------------------------------------------
+
+NAMES = st.sampled_from("abcdefg")
+GRAPHS = st.dictionaries(NAMES, st.lists(NAMES, max_size=3)).map(
+    lambda graph: {name: [other for other in others if other in graph] for name, others in graph.items()}
+)
+
+
+@given(GRAPHS)
+def test_whatever_is_no_circle_can_be_ordered(graph):
+    circle = circular(graph)
+    if circle:
+        assert circle[0] == circle[-1]
+        assert all(after in graph[before] for before, after in itertools.pairwise(circle))
+        return
+    order = in_order(graph)
+    assert sorted(order) == sorted(graph)
+    assert all(order.index(other) < order.index(name) for name, others in graph.items() for other in others)
+
+
+def test_a_spec_can_be_built_without_yaml():
+    whole = load(SHOP)
+    assert dataclasses.replace(whole, application="web") != whole
+    assert isinstance(whole, Spec)
+    assert json.dumps(dataclasses.asdict(whole))

@@ -1,0 +1,154 @@
+"""The board in a real browser: what people see and do, and what they may not."""
+
+from __future__ import annotations
+
+import json
+
+import httpx
+import pytest
+
+from local import STATE
+from local.airflow_api import AirflowApi
+from local.endpoints import AIRFLOW_LOGINS_FILE, BASE_IMAGE
+from local.packages import need
+
+pytestmark = pytest.mark.e2e
+
+WIDTHS = {"wide": (1280, 900), "narrow": (390, 844)}
+SCREENSHOTS = STATE / "screenshots"
+
+
+@pytest.fixture(scope="module")
+def passwords(airflow) -> dict[str, str]:
+    return json.loads(AIRFLOW_LOGINS_FILE.read_text())
+
+
+@pytest.fixture(params=WIDTHS)
+def browser(request, airflow, passwords):
+    """A browser in which the administrator has logged in, once wide and once narrow."""
+    driver = _driver(*WIDTHS[request.param])
+    try:
+        page = Page(driver, airflow.airflow_url, request.param)
+        page.log_in("admin", passwords["admin"])
+        yield page
+    finally:
+        driver.quit()
+
+
+def _driver(width: int, height: int):
+    from selenium import webdriver
+    from selenium.webdriver.chrome.service import Service
+
+    need("chromium", "chromium-driver")
+    options = webdriver.ChromeOptions()
+    options.binary_location = "/usr/bin/chromium"
+    quiet = ("--disable-background-networking", "--disable-component-update", "--disable-sync", "--no-first-run")
+    # As root there is no sandbox; a mobile width needs no window of it.
+    for word in ("--headless=new", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", *quiet):
+        options.add_argument(word)
+    driver = webdriver.Chrome(options=options, service=Service("/usr/bin/chromedriver"))
+    # A window has a least width, a device has not.
+    metrics = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": False}
+    driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
+    return driver
+
+
+class Page:
+    """What a person does with a browser."""
+
+    def __init__(self, driver, url: str, name: str) -> None:
+        self.driver = driver
+        self.url = url
+        self.name = name
+
+    def log_in(self, user: str, password: str) -> None:
+        self.driver.get(f"{self.url}/auth/login/")
+        self.see("//input[@name='username']").send_keys(user)
+        self.see("//input[@name='password']").send_keys(password)
+        self.see("//button[@type='submit']").click()
+        self.until(lambda: "/auth/login" not in self.driver.current_url)
+
+    def open(self, path: str) -> None:
+        self.driver.get(f"{self.url}/{path}")
+
+    def see(self, xpath: str, seconds: float = 30):
+        from selenium.webdriver.common.by import By
+
+        found = self.until(lambda: self.driver.find_elements(By.XPATH, xpath), seconds, xpath)
+        return found[0]
+
+    def until(self, holds, seconds: float = 30, what: str = ""):
+        from selenium.webdriver.support.ui import WebDriverWait
+
+        return WebDriverWait(self.driver, seconds).until(lambda _: holds(), f"not within {seconds:g} s: {what}")
+
+    def keep(self, what: str) -> None:
+        """Keep a screenshot for whoever reads the result."""
+        SCREENSHOTS.mkdir(parents=True, exist_ok=True)
+        self.driver.save_screenshot(str(SCREENSHOTS / f"{what}-{self.name}.png"))
+
+    def overflow(self) -> int:
+        """By how many pixels the page is wider than the window."""
+        return self.driver.execute_script("return document.documentElement.scrollWidth - window.innerWidth")
+
+
+def test_the_board_shows_each_service_where_it_is_live_and_how_it_is(browser, live):
+    browser.open("plugin/tke")
+    for service in ("prices", "shop", "stock"):
+        for namespace in ("pre-release", "production"):
+            cell = browser.see(f"//section[starts-with(@aria-label, '{service} in {namespace}')]")
+            browser.until(lambda cell=cell: "healthy" in cell.text, what=f"{service} in {namespace} is healthy")
+            assert live.result(f"{service}.build")["digest"].partition(":")[2][:12] in cell.text
+            assert "replicas serve" in cell.text
+    assert browser.overflow() <= 0
+    browser.keep("board")
+
+
+def test_a_history_opens_by_keyboard_alone(browser, live):
+    from selenium.webdriver.common.keys import Keys
+
+    browser.open("plugin/tke")
+    button = browser.see("//section[starts-with(@aria-label, 'shop in production')]//button[text()='History']")
+    button.send_keys(Keys.ENTER)
+    browser.see("//section[starts-with(@aria-label, 'shop in production')]//*[contains(text(), 'releases a day')]")
+    browser.see("//*[@aria-label='Seconds that each release took, oldest first']")
+    browser.keep("history")
+
+
+def test_a_run_shows_what_it_released(browser, live):
+    browser.open(f"dags/ci_cd/runs/{live.run_id}/plugin/tke")
+    browser.see("//section[starts-with(@aria-label, 'shop in production')]")
+
+
+def test_a_person_deploys_and_approves_on_the_board(browser, api, live, good, repository):
+    before = set(api.runs("ci_cd"))
+    browser.open("plugin/tke")
+    browser.see("//button[text()='Deploy a commit']").click()
+    values = {"git_url": repository.url, "commit": good, "base_image": BASE_IMAGE}
+    for name, value in values.items():
+        field = browser.see(f"//input[@id='Deploy-{name}']")
+        browser.until(field.is_enabled)
+        field.clear()
+        field.send_keys(value)
+    browser.see("//form//button[text()='Deploy'][not(@disabled)]").click()
+    browser.see("//form//*[contains(text(), 'Started:')]")
+    (run_id,) = set(api.runs("ci_cd")) - before
+    browser.see("//button[text()='Approve']", seconds=180).click()
+    states = {task["task_id"]: task["state"] for task in api.follow("ci_cd", run_id)}
+    assert api.state("ci_cd", run_id) == "success", states
+
+
+@pytest.mark.parametrize(
+    "path", ["releases", "calendars", "live?cluster=cls-local000&namespace=production&service=shop"]
+)
+def test_who_may_read_the_board(airflow, passwords, live, path):
+    assert httpx.get(f"{airflow.airflow_url}/tke/api/{path}").status_code == 401
+    for user in ("viewer", "operator", "admin"):
+        answer = AirflowApi(airflow.airflow_url, user, passwords[user]).http.get(f"/tke/api/{path}")
+        assert answer.status_code == 200, user
+
+
+def test_a_viewer_starts_nothing(airflow, passwords, good):
+    viewer = AirflowApi(airflow.airflow_url, "viewer", passwords["viewer"])
+    body = {"conf": {"commit": good}, "logical_date": None}
+    assert viewer.http.post("/api/v2/dags/ci_cd/dagRuns", json=body).status_code == 403

@@ -1,0 +1,124 @@
+"""The moment after ``git push``: a real Git host tells Airflow, or Airflow asks it; each head is built once."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+
+import httpx
+import pytest
+
+from local import STATE, stack
+from local.endpoints import PUSH_CONN_ID, PUSH_SECRET_FILE, SHOP_GIT_URL, read
+from local.gitea.api import GitHost
+from local.process import Daemon
+from local.shop import Repository
+
+pytestmark = pytest.mark.e2e
+
+
+@pytest.fixture(scope="module")
+def host(airflow):
+    """The Git host, with the shop's repository, and nobody told of pushes."""
+    was_up = stack.status()["gitea"]
+    stack.up(("gitea",), stack.current_settings())
+    where = read()
+    host = GitHost(where.gitea_url, where.gitea_user, where.gitea_password)
+    host.repository("shop")
+    host.silence("shop")
+    yield host
+    if not was_up:
+        stack.down(("gitea",))
+
+
+@pytest.fixture(scope="module")
+def shop(host, tmp_path_factory):
+    """The shop on its developer's machine."""
+    return Repository(tmp_path_factory.mktemp("developer") / "shop")
+
+
+@pytest.fixture
+def pushed(host, shop):
+    def push(message: str) -> str:
+        """Commit something that changes no image, and push it."""
+        shop.commit_sample()
+        shop.git("commit", "--quiet", "--allow-empty", "--message", message)
+        assert shop.push(SHOP_GIT_URL, host.user, host.password)
+        return shop.git("rev-parse", "HEAD")
+
+    return push
+
+
+@pytest.fixture
+def runs_of(api):
+    """The runs of the pipeline that build a commit."""
+
+    def read(commit: str) -> list[dict]:
+        answer = api.http.get("/api/v2/dags/ci_cd/dagRuns?order_by=-id&limit=50").raise_for_status().json()
+        return [run for run in answer["dag_runs"] if run["conf"].get("commit") == commit]
+
+    return read
+
+
+def until(holds, what: str, seconds: float = 90) -> None:
+    deadline = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < deadline, f"not within {seconds:g} s: {what}"
+        time.sleep(0.2)
+
+
+def end(api, run: dict) -> None:
+    """Let a run of the pipeline end, without a release to production."""
+    for _ in api.follow("ci_cd", run["dag_run_id"], approve=lambda: "Reject"):
+        pass
+
+
+def test_a_git_push_starts_the_pipeline_by_the_hosts_own_signed_delivery(api, airflow, host, pushed, runs_of):
+    api.unpause("ci_cd")
+    host.webhook("shop", f"{airflow.airflow_url}/tke/webhooks/{PUSH_CONN_ID}", PUSH_SECRET_FILE.read_text())
+    began = time.monotonic()
+    commit = pushed("Told by webhook")
+    until(lambda: runs_of(commit), "a run for the pushed commit", 30)
+    took = time.monotonic() - began
+    host.silence("shop")
+    (run,) = runs_of(commit)
+    assert run["conf"] == {"git_url": SHOP_GIT_URL, "commit": commit}
+    assert run["triggering_user_name"] == f"webhook:{PUSH_CONN_ID}"
+    assert took < 10, f"{took:.1f} s from git push to a run"
+    end(api, run)
+
+
+def test_a_forged_delivery_starts_nothing(api, airflow):
+    before = api.runs("ci_cd")
+    answer = httpx.post(f"{airflow.airflow_url}/tke/webhooks/{PUSH_CONN_ID}", json={"ref": "refs/heads/main"})
+    assert answer.status_code == 401
+    assert api.runs("ci_cd") == before
+
+
+def test_a_watcher_builds_each_head_once_over_the_death_of_the_triggerer(api, pushed, runs_of):
+    api.unpause("ci_cd")
+    first = pushed("There before anybody watched")
+    api.unpause("on_push")
+    try:
+        until(lambda: f"{first}" in _positions(api), "the watcher remembers the head")
+        seen = pushed("Seen by the watcher")
+        until(lambda: runs_of(seen), "a run for the head that was seen")
+        triggerer = Daemon("triggerer", [], STATE / "airflow" / "triggerer.log", STATE / "airflow")
+        os.killpg(triggerer.pid(), signal.SIGKILL)
+        missed = pushed("Pushed while nobody watched")
+        stack.up(("airflow",), stack.current_settings())
+        until(lambda: runs_of(missed), "a run for the head that was missed")
+        assert runs_of(first) == []
+        for commit in (seen, missed):
+            (run,) = runs_of(commit)
+            end(api, run)
+    finally:
+        api.pause("on_push")
+
+
+def _positions(api) -> str:
+    """What the watchers remember, as Airflow shows it."""
+    assets = api.http.get("/api/v2/assets?name_pattern=git:").raise_for_status().json()["assets"]
+    states = (api.http.get(f"/api/v2/assets/{asset['id']}/state-store").text for asset in assets)
+    return "\n".join(states)

@@ -1,0 +1,52 @@
+"""The shop in production is released gradually, switched, and rolled back, while it is asked all the time."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.e2e.test_metrics import NAMESPACE, load  # noqa: F401  # a fixture
+
+pytestmark = [pytest.mark.e2e, pytest.mark.usefixtures("load")]
+
+
+@pytest.fixture
+def version(live, repository, images):
+    """Commit the shop with another limit of memory, and say how it is released."""
+
+    def commit(memory: str) -> dict[str, object]:
+        edit = ("limits: {memory: 128Mi}", f"limits: {{memory: {memory}}}")
+        sha = repository.commit(f"Allow the shop {memory}", {"shop/manifests.yaml": edit})
+        return {"git_url": repository.url, "commit": sha, "image": images(NAMESPACE)["shop"], "namespace": NAMESPACE}
+
+    return commit
+
+
+@pytest.fixture
+def memory(apps):
+    """What the shop in production may use."""
+
+    def read() -> str:
+        deployment = apps.read_namespaced_deployment("shop", NAMESPACE)
+        return str(deployment.spec.template.spec.containers[0].resources.limits["memory"])
+
+    return read
+
+
+def test_a_canary_becomes_the_whole_a_switch_follows_and_a_rollback_undoes_it(run_dag, version, memory, apps):
+    canary = run_dag("canary_release", {**version("129Mi"), "pause": 15})
+    assert canary.state == "success", canary.log("canary")
+    assert memory() == "129Mi"
+    switched = run_dag("blue_green_release", {**version("130Mi"), "keep": 5})
+    assert switched.state == "success", switched.log("release")
+    assert memory() == "130Mi"
+    back = run_dag("roll_back", {"service": "shop", "namespace": NAMESPACE})
+    assert back.state == "success", back.log("rollback")
+    assert memory() == "129Mi"
+    first = canary.result("canary")["record"]
+    assert [run.result(task)["record"] for run, task in ((switched, "release"), (back, "rollback"))] == [
+        first + 1,
+        first + 2,
+    ]
+    assert {each.metadata.name for each in apps.list_namespaced_deployment(NAMESPACE).items} >= {"shop"}
+    names = [each.metadata.name for each in apps.list_namespaced_deployment(NAMESPACE).items]
+    assert not [name for name in names if name.endswith(("-canary", "-green"))]

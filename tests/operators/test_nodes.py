@@ -1,0 +1,151 @@
+"""Nodes, drained on a real API server, whose own controllers decide about disruption budgets."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+from airflow.providers.common.compat.sdk import AirflowFailException, TaskDeferred
+
+from tests.live_cluster import run_of, until
+from tke_provider.clients.nodes import CORDONED_BY, node_ref
+from tke_provider.domain.manifests import annotation
+from tke_provider.domain.verdicts import State
+from tke_provider.operators.nodes import TkeDrainNodesOperator
+from tke_provider.triggers.nodes import DrainTrigger
+
+pytestmark = [pytest.mark.stack, pytest.mark.usefixtures("connected")]
+
+
+def drain(nodes: list[str] | str, **more: Any) -> TkeDrainNodesOperator:
+    settings = {"poll_interval": 0.2, "timeout": 30, "deferrable": False, **more}
+    return TkeDrainNodesOperator(task_id="drain", nodes=nodes, **settings)
+
+
+async def run(nodes: list[str] | str, **more: Any) -> dict:
+    return await asyncio.to_thread(drain(nodes, **more).execute, run_of())
+
+
+async def refused(nodes: list[str] | str, **more: Any) -> str:
+    with pytest.raises(AirflowFailException) as caught:
+        await run(nodes, **more)
+    return str(caught.value)
+
+
+async def serve(place, replicas: int, **pod: Any) -> None:
+    """A service whose pods run on the place's node."""
+    workload = place.workload(replicas=replicas)
+    workload["metadata"]["namespace"] = place.namespace
+    # Not the cordon's taint: else the pods would come back to the node that they were evicted from.
+    tolerations = [{"key": "kwok.x-k8s.io/node", "operator": "Exists"}]
+    workload["spec"]["template"]["spec"] |= {"tolerations": tolerations, **pod}
+    await place.cluster.create(workload)
+    await until(lambda: ready(place, replicas))
+
+
+async def ready(place, replicas: int) -> bool:
+    live = await place.cluster.get(place.ref("Deployment"))
+    return live["status"].get("availableReplicas", 0) == replicas
+
+
+async def budget(place, least: int) -> None:
+    """A disruption budget that the cluster has looked at."""
+    ref = place.ref("PodDisruptionBudget", "careful", "policy/v1")
+    spec = {"minAvailable": least, "selector": {"matchLabels": {"app": "web"}}}
+    metadata = {"name": ref.name, "namespace": place.namespace}
+    await place.cluster.create({"apiVersion": ref.api_version, "kind": ref.kind, "metadata": metadata, "spec": spec})
+
+    async def seen() -> bool:
+        return bool((await place.cluster.get(ref)).get("status", {}).get("currentHealthy"))
+
+    await until(seen)
+
+
+async def closed(place) -> bool:
+    return bool((await place.cluster.get(node_ref(place.namespace)))["spec"].get("unschedulable"))
+
+
+async def running(place) -> list[dict]:
+    return [pod for pod in await place.pods(app="web") if pod["spec"].get("nodeName")]
+
+
+async def test_a_drained_node_is_closed_and_has_no_pod_left_that_had_to_go(place):
+    await serve(place, 3)
+    result = await run(place.namespace)
+    assert result == {"nodes": [place.namespace], "reason": f"1 node drained: {place.namespace}"}
+    assert await closed(place)
+    assert await running(place) == []
+
+
+async def test_a_disruption_budget_is_honoured_and_named_when_time_is_up(place):
+    await serve(place, 2)
+    await budget(place, 2)
+    told = await refused(place.namespace, timeout=2)
+    assert "is kept by PodDisruptionBudget careful, which needs 2 healthy pods and has 2" in told
+    assert "stay closed to new pods" in told
+    assert len(await running(place)) == 2
+    assert await closed(place)
+
+
+async def test_the_nodes_are_opened_again_on_failure_where_that_is_asked_for(place):
+    await serve(place, 1)
+    await budget(place, 1)
+    assert "are open again" in await refused(place.namespace, timeout=1, uncordon_on_failure=True)
+    assert not await closed(place)
+
+
+async def test_a_node_that_somebody_else_closed_is_not_opened(place):
+    await serve(place, 1)
+    await budget(place, 1)
+    await place.cluster.patch(node_ref(place.namespace), {"spec": {"unschedulable": True}})
+    await refused(place.namespace, timeout=1, uncordon_on_failure=True)
+    assert await closed(place)
+    assert not annotation(await place.cluster.get(node_ref(place.namespace)), CORDONED_BY)
+
+
+async def test_pods_go_one_after_the_other_where_the_budget_lets_one_go(place):
+    await serve(place, 2)
+    await budget(place, 1)
+    told = await refused(place.namespace, timeout=3)
+    # The pod that went cannot come back: the only node for it is closed.
+    assert len(await running(place)) == 1
+    assert "PodDisruptionBudget careful" in told
+
+
+@pytest.mark.parametrize(
+    ("node", "told"), [("nowhere", "has no node nowhere; name nodes as kubectl get nodes does"), (" , ", "No node")]
+)
+async def test_a_node_that_does_not_exist_is_named(place, node, told):
+    assert told in await refused(node)
+
+
+async def test_a_pod_that_would_be_lost_is_named_and_nothing_is_changed(place):
+    lonely = place.workload()["spec"]["template"]
+    metadata = {"name": "lonely", "namespace": place.namespace, "labels": {"app": "web"}}
+    await place.cluster.create({"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": lonely["spec"]})
+    await until(lambda: running(place))
+    assert "lonely has no controller" in await refused(place.namespace)
+    assert not await closed(place)
+    await run(place.namespace, force=True)
+    assert await running(place) == []
+
+
+async def test_data_on_the_node_is_not_given_up_unasked(place):
+    await serve(place, 1, volumes=[{"name": "scratch", "emptyDir": {}}])
+    assert "keeps data on its node" in await refused(place.namespace)
+    assert not await closed(place)
+    await run(place.namespace, delete_empty_dir=True)
+    assert await running(place) == []
+
+
+async def test_it_drains_in_the_triggerer(place):
+    await serve(place, 2)
+    operator = drain([place.namespace], deferrable=True, defer_after=-1)
+    with pytest.raises(TaskDeferred) as deferred:
+        await asyncio.to_thread(operator.execute, run_of())
+    trigger = deferred.value.trigger
+    assert DrainTrigger(**trigger.serialize()[1]).serialize() == trigger.serialize()
+    verdict = await trigger.wait()
+    assert verdict.state is State.PASSED
+    assert await running(place) == []

@@ -1,0 +1,359 @@
+"""Plans, rehearsed and applied: services on a real cluster, node pools on the emulated cloud."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import sys
+import textwrap
+from pathlib import Path
+from typing import Any
+
+import pytest
+from airflow.providers.common.compat.sdk import AirflowFailException
+
+from tests.live_cluster import _node, run_of, until
+from tke_provider.clients import leases
+from tke_provider.clients.nodes import node_ref
+from tke_provider.domain.manifests import annotation
+from tke_provider.domain.operations import SIZED_BY
+from tke_provider.domain.plans import USUAL
+from tke_provider.exceptions import BusyError
+from tke_provider.operators.plans import TkeApplyScheduleOperator, TkeScalePlanOperator
+
+pytestmark = pytest.mark.stack
+
+DAY, NIGHT = "2026-11-23T10:00:00+08:00", "2026-11-23T22:00:00+08:00"
+
+
+@pytest.fixture
+def clouds(cloud, kubeconfig, monkeypatch):
+    """One connection: the emulated cloud's node pools, and the live cluster's services."""
+    cloud.connect(monkeypatch, kubeconfig_secret=kubeconfig)
+    return cloud
+
+
+def hours(
+    place, sizes: str = "{web: 3}", *more: str, targets: str = "", web: str = "", service: str = "name: web"
+) -> str:
+    """A plan for the place's service web on working hours."""
+    return "\n".join(
+        [
+            textwrap.dedent(f"""\
+                name: hours
+                time_zone: Asia/Shanghai
+                targets:
+                  web:
+                    service: {{namespace: {place.namespace}, {service}}}
+                """),
+            textwrap.indent(textwrap.dedent(web), "    "),
+            textwrap.indent(textwrap.dedent(targets), "  "),
+            textwrap.dedent(f"""\
+                windows:
+                  - name: working hours
+                    cron: 0 8 * * *
+                    duration: 12h
+                    sizes: {sizes}
+                """),
+            *more,
+        ]
+    )
+
+
+async def apply(plan: str, at: str = DAY, run: str = "run-1", **more: Any) -> dict:
+    operator = TkeApplyScheduleOperator(
+        task_id="apply",
+        plan=plan,
+        at=at,
+        **{"poll_interval": 0.2, "service_timeout": 60, "pool_timeout": 20, **more},
+    )
+    context = run_of(run)
+    context["ti"].xcom_push = lambda **_: None
+    return await asyncio.to_thread(operator.execute, context)
+
+
+async def rehearse(plan: str, at: str = DAY) -> dict:
+    return await asyncio.to_thread(TkeScalePlanOperator(task_id="show", plan=plan, at=at).execute, run_of())
+
+
+async def size(place, kind: str = "Deployment", name: str = "web") -> int:
+    return (await place.cluster.get(place.ref(kind, name)))["spec"]["replicas"]
+
+
+async def create(place, replicas: int = 1, name: str = "web", **more: Any) -> None:
+    workload = place.workload(name=name, replicas=replicas, **more)
+    workload["metadata"] |= {"namespace": place.namespace, "labels": {"app": name}}
+    await place.cluster.create(workload)
+
+
+def states(result: dict) -> dict[str, str]:
+    return {row["ref"]: row["state"] for row in result["rows"]}
+
+
+async def test_a_service_follows_its_window_and_returns_to_the_size_it_had(place, clouds):
+    await create(place, 2)
+    result = await apply(hours(place))
+    ref = f"Deployment {place.namespace}/web"
+    assert states(result) == {ref: "done"}
+    live = await place.cluster.get(place.ref("Deployment"))
+    assert live["status"]["availableReplicas"] == 3
+    assert annotation(live, USUAL) == "2"
+    assert annotation(live, SIZED_BY)
+    assert (await apply(hours(place), run="run-2"))["rows"] == [], "the second run finds nothing to do"
+    await apply(hours(place), NIGHT, "night")
+    live = await place.cluster.get(place.ref("Deployment"))
+    assert live["spec"]["replicas"] == 2
+    assert not annotation(live, USUAL)
+    assert not annotation(live, SIZED_BY), "manifests own the size again"
+
+
+async def test_a_rehearsal_changes_nothing_and_shows_what_would_be(place, clouds):
+    await create(place, 1)
+    result = await rehearse(hours(place, web="price: 0.5"))
+    ref = f"Deployment {place.namespace}/web"
+    assert states(result) == {ref: "to change"}
+    assert f"| {ref} | 1 | 3 | window working hours |  |  | +1 |" in result["markdown"]
+    assert (result["cost_now"], result["cost_then"]) == (0.5, 1.5)
+    assert await size(place) == 1
+
+
+async def test_a_missing_service_is_named_and_the_rest_is_done(place, clouds):
+    await create(place, 1)
+    nowhere = f"nowhere: {{service: {{namespace: {place.namespace}, name: nowhere}}}}"
+    plan = hours(place, "{web: 2, nowhere: 2}", targets=nowhere)
+    with pytest.raises(AirflowFailException, match=r"1 of 2 objects .* there is no service .*/nowhere"):
+        await apply(plan)
+    assert await size(place) == 2
+
+
+async def test_services_by_label_get_the_size_each_and_their_own_usual_back(place, clouds):
+    for number in range(3):
+        await create(place, number + 1, f"web-{number}")
+    every = f"every: {{service: {{namespace: {place.namespace}, selector: app}}}}"
+    plan = hours(place, "{every: 0}", targets=every, service="selector: none")
+    assert len((await apply(plan))["rows"]) == 3
+    assert [await size(place, name=f"web-{number}") for number in range(3)] == [0, 0, 0]
+    await apply(plan, NIGHT, "night")
+    assert [await size(place, name=f"web-{number}") for number in range(3)] == [1, 2, 3]
+
+
+async def test_a_service_that_somebody_changes_is_left_to_a_retry_and_the_others_are_done(place, clouds):
+    await create(place, 1)
+    await create(place, 1, "other")
+    other = f"other: {{service: {{namespace: {place.namespace}, name: other}}}}"
+    plan = hours(place, "{web: 2, other: 2}", targets=other)
+    await leases.acquire(place.cluster, place.namespace, "web", "another-plan")
+    with pytest.raises(BusyError, match=r"1 of 2 objects .*changed by another-plan"):
+        await apply(plan)
+    assert (await size(place), await size(place, name="other")) == (1, 2)
+    assert "being changed by another-plan" in (await rehearse(plan))["markdown"]
+    await leases.release(place.cluster, place.namespace, "web", "another-plan")
+    await apply(plan)
+    assert await size(place) == 2
+
+
+async def test_nothing_is_changed_in_a_freeze(place, clouds):
+    await create(place, 1)
+    freeze = "freezes:\n  - {name: audit, from: 2026-11-23 00:00, until: 2026-11-24 00:00}"
+    result = await apply(hours(place, "{web: 3}", freeze))
+    assert (result["frozen"], result["rows"], await size(place)) == ("audit", [], 1)
+
+
+async def test_an_autoscaler_that_may_be_changed_gets_the_bounds_and_gets_them_back(place, clouds):
+    await create(place, 1)
+    await autoscaler(place, 1, 4)
+    with pytest.raises(AirflowFailException, match="is written by HorizontalPodAutoscaler web"):
+        await apply(hours(place))
+    plan = hours(place, "{web: {min: 2, max: 6}}", web="on_owner: bounds")
+    await apply(plan)
+    assert await bounds(place) == (2, 6)
+    await apply(plan, NIGHT, "night")
+    assert await bounds(place) == (1, 4)
+
+
+async def test_an_autoscaler_can_be_a_target_itself(place, clouds):
+    await create(place, 1)
+    await autoscaler(place, 1, 4)
+    load = f"load: {{hpa: {{namespace: {place.namespace}, name: web}}}}"
+    plan = hours(place, "{load: 3}", targets=load, service="selector: none")
+    await apply(plan)
+    assert await bounds(place) == (3, 4)
+    with pytest.raises(AirflowFailException, match="9 is above its maximum of 4"):
+        await apply(plan.replace("{load: 3}", "{load: 9}"))
+
+
+async def autoscaler(place, minimum: int, maximum: int) -> None:
+    target = {"apiVersion": "apps/v1", "kind": "Deployment", "name": "web"}
+    spec = {"scaleTargetRef": target, "minReplicas": minimum, "maxReplicas": maximum}
+    metadata = {"name": "web", "namespace": place.namespace}
+    kind = {"apiVersion": "autoscaling/v2", "kind": "HorizontalPodAutoscaler"}
+    await place.cluster.create({**kind, "metadata": metadata, "spec": spec})
+
+
+async def bounds(place) -> tuple[int, int]:
+    live = await place.cluster.get(place.ref("HorizontalPodAutoscaler", "web", "autoscaling/v2"))
+    return live["spec"]["minReplicas"], live["spec"]["maxReplicas"]
+
+
+async def test_nodes_come_before_pods_and_go_after_them(place, clouds):
+    await create(place, 1)
+    plan = hours(place, "{web: 3, nodes: 4}", targets="nodes: {node_pool: web, usual: 1}")
+    result = await apply(plan)
+    assert [row["ref"].split()[0] for row in result["rows"]] == ["node", "Deployment"]
+    assert pool(clouds)["desired"] == 4
+    result = await apply(plan, NIGHT, "night")
+    assert [row["ref"].split()[0] for row in result["rows"]] == ["Deployment", "node"]
+    assert (pool(clouds)["desired"], await size(place)) == (1, 1)
+
+
+async def test_a_pool_that_gets_no_nodes_is_told_in_the_cloud_s_words_and_the_pods_are_sized(place, clouds):
+    await create(place, 1)
+    clouds.trouble("sold_out", "ModifyNodePoolDesiredCapacityAboutAsg", available=0, message="S5 is sold out")
+    plan = hours(place, "{web: 2, nodes: 3}", targets="nodes: {node_pool: web, usual: 1}")
+    with pytest.raises(AirflowFailException, match=r"1 of 2 objects .*S5 is sold out"):
+        await apply(plan)
+    assert await size(place) == 2
+
+
+def pool(cloud, name: str = "web") -> dict[str, Any]:
+    pools = cloud._ask("GET", "state", {})["clusters"]["cls-local000"]["pools"].values()
+    return next(each for each in pools if each["name"] == name)
+
+
+async def test_a_pool_shrinks_by_the_nodes_that_are_least_missed_and_drained_before(place, clouds):
+    plan = hours(place, "{nodes: 3}", targets="nodes: {node_pool: web, usual: 1}", service="selector: none")
+    await apply(plan)
+    machines = sorted(machine["id"] for machine in joined(clouds))
+    async with nodes_of(place, machines):
+        # The service's one pod runs on a node that is not the first to go by its age.
+        await create(place, 1)
+        workload = place.ref("Deployment")
+        pinned = {"spec": {"template": {"spec": {"nodeSelector": {"test": machines[2]}}}}}
+        await place.cluster.patch(workload, pinned)
+
+        async def there() -> bool:
+            return [pod["spec"].get("nodeName") for pod in await place.pods()] == [machines[2]]
+
+        await until(there)
+        await apply(plan, NIGHT, "night")
+        assert [machine["id"] for machine in joined(clouds)] == [machines[2]], "the node with the pod stays"
+        assert pool(clouds)["desired"] == 1
+        closed = [await is_closed(place, name) for name in machines]
+        assert closed == [True, True, False], "those that went were closed before"
+
+
+async def test_nodes_that_never_came_are_given_up_before_any_that_works(place, clouds):
+    clouds.trouble("sold_out", "ModifyNodePoolDesiredCapacityAboutAsg", available=1, message="S5 is sold out")
+    plan = hours(place, "{nodes: 4}", targets="nodes: {node_pool: web, usual: 2}", service="selector: none")
+    with pytest.raises(AirflowFailException, match="S5 is sold out"):
+        await apply(plan)
+    came = [machine["id"] for machine in joined(clouds)]
+    assert (len(came), pool(clouds)["desired"]) == (2, 4)
+    await apply(plan, NIGHT, "night")
+    assert ([machine["id"] for machine in joined(clouds)], pool(clouds)["desired"]) == (came, 2)
+
+
+async def test_a_pool_whose_nodes_cannot_be_drained_keeps_them_and_says_which_budget(place, clouds):
+    plan = hours(place, "{nodes: 0}", targets="nodes: {node_pool: web, usual: 1}", service="selector: none")
+    (machine,) = joined(clouds)
+    async with nodes_of(place, [machine["id"]]):
+        await create(place, 1)
+        await place.cluster.patch(
+            place.ref("Deployment"), {"spec": {"template": {"spec": {"nodeSelector": {"test": machine["id"]}}}}}
+        )
+        spec = {"minAvailable": 1, "selector": {"matchLabels": {"app": "web"}}}
+        metadata = {"name": "careful", "namespace": place.namespace}
+        await place.cluster.create(
+            {"apiVersion": "policy/v1", "kind": "PodDisruptionBudget", "metadata": metadata, "spec": spec}
+        )
+
+        async def there() -> bool:
+            live = await place.cluster.get(place.ref("PodDisruptionBudget", "careful", "policy/v1"))
+            pods = [pod["spec"].get("nodeName") for pod in await place.pods()]
+            return pods == [machine["id"]] and live.get("status", {}).get("currentHealthy") == 1
+
+        await until(there)
+        with pytest.raises(AirflowFailException, match="PodDisruptionBudget careful, which needs 1 healthy pods and"):
+            await apply(plan, pool_timeout=2)
+        assert pool(clouds)["desired"] == 1
+        assert not await is_closed(place, machine["id"])
+
+
+def joined(cloud) -> list[dict[str, Any]]:
+    nodes = cloud._ask("GET", "state", {})["clusters"]["cls-local000"]["nodes"].values()
+    return [node for node in nodes if node["pool"] == "np-regular0"]
+
+
+async def is_closed(place, name: str) -> bool:
+    return bool((await place.cluster.get(node_ref(name)))["spec"].get("unschedulable"))
+
+
+@contextlib.asynccontextmanager
+async def nodes_of(place, names: list[str]):
+    """The pool's machines as simulated nodes of the live cluster."""
+    try:
+        for name in names:
+            await place.cluster.create(_node(name, {"kwok.x-k8s.io/node": "fake"}))
+        yield
+    finally:
+        for name in names:
+            await place.cluster.delete(node_ref(name))
+
+
+async def test_a_worker_killed_in_the_middle_leaves_what_its_retry_completes(place, clouds):
+    names = [f"web-{number}" for number in range(6)]
+    for name in names:
+        await create(place, 1, name)
+    every = f"every: {{service: {{namespace: {place.namespace}, selector: app}}}}"
+    plan = hours(place, "{every: 3}", targets=every, service="selector: none")
+
+    async def sizes() -> list[int]:
+        return [await size(place, name=name) for name in names]
+
+    script = f"import sys; sys.path.insert(0, {str(Path(__file__).parents[2])!r})\n"
+    script += "import asyncio\nfrom tests.operators.test_plans import apply\n"
+    script += f"asyncio.run(apply({plan!r}, concurrency=1))"
+    worker = await asyncio.create_subprocess_exec(sys.executable, "-c", script)
+    try:
+
+        async def begun() -> bool:
+            assert worker.returncode is None, "it ended before it could be killed"
+            return (await sizes()).count(3) >= 2
+
+        await until(begun)
+        worker.kill()
+    finally:
+        await worker.wait()
+    assert 2 <= (await sizes()).count(3) < 6
+    result = await apply(plan)
+    assert await sizes() == [3] * 6
+    told = list(states(result).values())
+    assert told.count("verified") >= 2, "what the first try did is seen through, and not done again"
+    assert told.count("done") + told.count("verified") == 6
+    await apply(plan, NIGHT, "night")
+    assert await sizes() == [1] * 6, "nobody forgot what was usual"
+
+
+async def test_a_retry_waits_for_the_nodes_that_its_first_try_asked_for(place, clouds):
+    plan = hours(place, "{nodes: 3}", targets="nodes: {node_pool: web, usual: 1}", service="selector: none")
+    clouds._ask("POST", "clock", {"node": {"mode": "told"}})
+    for _ in range(2):
+        with pytest.raises(AirflowFailException, match=r"1 of 1 objects .* has 1 of 3 nodes ready"):
+            await apply(plan, pool_timeout=1)
+    clouds._ask("POST", "tell", {"what": "*"})
+    result = await apply(plan)
+    assert (result["rows"], len(joined(clouds))) == ([], 3)
+    assert len(clouds.calls("ModifyNodePoolDesiredCapacityAboutAsg")) == 1
+
+
+async def test_two_plans_never_change_one_service_at_a_time(place, clouds):
+    await create(place, 1)
+    plans = [hours(place, f"{{web: {number}}}") for number in (2, 3)]
+    ends = await asyncio.gather(
+        *(apply(plan, run=f"run-{number}") for number, plan in enumerate(plans)), return_exceptions=True
+    )
+    busy = [each for each in ends if isinstance(each, BusyError)]
+    assert [each for each in ends if not isinstance(each, (dict, BusyError))] == []
+    won = [each["rows"][0]["after"] for each in ends if isinstance(each, dict)]
+    assert len(busy) + len(won) == 2
+    assert str(await size(place)) in won, "the size is that of a plan which was carried out to its end"

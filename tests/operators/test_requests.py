@@ -1,0 +1,154 @@
+"""Requests go on through a whole release, over the service's own address, and none is lost."""
+
+import asyncio
+import collections
+import contextlib
+
+import httpx
+import pytest
+
+from tests.live_cluster import refused, released, run_of, until
+from tke_provider.operators.blue_green import TkeBlueGreenDeployOperator
+from tke_provider.operators.canaries import TkeCanaryDeployOperator
+
+pytestmark = [pytest.mark.stack, pytest.mark.usefixtures("connected"), pytest.mark.timeout(300)]
+
+SERVER = """
+import http.server, sys
+class Answer(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        version, status = sys.argv[1], int(sys.argv[2])
+        self.send_response(status)
+        self.send_header("Content-Length", str(len(version)))
+        self.end_headers()
+        self.wfile.write(version.encode())
+    def log_message(self, *args): pass
+http.server.ThreadingHTTPServer(("", 8080), Answer).serve_forever()
+"""
+
+
+def manifests(version: str, status: int = 200, replicas: int = 2) -> list[dict]:
+    """A service that answers with its version, and ends as one should that loses nothing."""
+    labels = {"app": "web"}
+    container = {
+        "name": "web",
+        "image": "web",
+        "command": ["python3", "-c", SERVER, version, str(status)],
+        "readinessProbe": {"tcpSocket": {"port": 8080}, "periodSeconds": 1},
+        "lifecycle": {"preStop": {"exec": {"command": ["python3", "-c", "import time; time.sleep(2)"]}}},
+    }
+    template = {"metadata": {"labels": labels}, "spec": {"containers": [container], "terminationGracePeriodSeconds": 5}}
+    spec = {
+        "replicas": replicas,
+        "selector": {"matchLabels": labels},
+        "template": template,
+        "strategy": {"rollingUpdate": {"maxUnavailable": 0, "maxSurge": 1}},
+    }
+    ports = [{"port": 80, "targetPort": 8080}]
+    return [
+        {
+            "apiVersion": "v1",
+            "kind": "Service",
+            "metadata": {"name": "web"},
+            "spec": {"selector": labels, "ports": ports},
+        },
+        {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "web"}, "spec": spec},
+    ]
+
+
+class Load:
+    """What was answered, by version, and what was not."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self.answers: collections.Counter[str] = collections.Counter()
+        self.lost: list[str] = []
+
+    async def ask(self) -> None:
+        """Ask over a new connection each time, as many users do."""
+        while True:
+            try:
+                async with httpx.AsyncClient(timeout=5) as http:
+                    answer = await http.get(self.url)
+                self.answers[answer.text] += 1
+                if not answer.is_success:
+                    self.lost.append(str(answer.status_code))
+            except httpx.HTTPError as error:
+                self.lost.append(repr(error))
+            await asyncio.sleep(0.02)
+
+
+@contextlib.asynccontextmanager
+async def load(place):
+    """Requests, four at a time, to the address of the Service."""
+    live = await place.cluster.get(place.ref("Service", "web", "v1"))
+    requests = Load(f"http://{live['spec']['clusterIP']}/")
+    asking = [asyncio.create_task(requests.ask()) for _ in range(4)]
+    try:
+        yield requests
+    finally:
+        for each in asking:
+            each.cancel()
+        await asyncio.wait(asking)
+
+
+def task(kind, place, image, *given, **more):
+    return kind(
+        task_id="deploy",
+        namespace=place.namespace,
+        manifests=manifests(*given),
+        images={"web": image},
+        timeout=120,
+        poll_interval=0.5,
+        service="web",
+        **more,
+    )
+
+
+async def test_a_canary_loses_no_request_and_gives_the_new_version_its_share(place, python):
+    await released(task(TkeCanaryDeployOperator, place, python, "old"))
+    smoke = [{"contains": "new"}]
+    canary = task(
+        TkeCanaryDeployOperator,
+        place,
+        python,
+        "new",
+        steps=[{"weight": 33, "pause": 4}, {"weight": 50, "pause": 4}],
+        smoke_tests=smoke,
+    )
+    async with load(place) as requests:
+        await until(lambda: _answered(requests, "old"))
+        await released(canary, run_of("run-2"))
+        await until(lambda: _only(requests, "new"))
+    assert requests.lost == []
+    assert requests.answers["old"] > 20
+    assert requests.answers["new"] > 20
+
+
+async def test_blue_green_loses_no_request(place, python):
+    await released(task(TkeBlueGreenDeployOperator, place, python, "old"))
+    release = task(TkeBlueGreenDeployOperator, place, python, "new", keep=3, smoke_tests=[{"contains": "new"}])
+    async with load(place) as requests:
+        await until(lambda: _answered(requests, "old"))
+        await released(release, run_of("run-2"))
+        await until(lambda: _only(requests, "new"))
+    assert requests.lost == []
+
+
+async def test_a_canary_that_answers_wrongly_is_taken_away(place, python):
+    await released(task(TkeCanaryDeployOperator, place, python, "old"))
+    bad = task(TkeCanaryDeployOperator, place, python, "bad", 500, smoke_tests=[{}])
+    said = await refused(bad, run_of("run-2"))
+    assert "step 1 of 2" in said
+    assert "answered 500: bad, and not with 200" in said
+    assert "serves again" in said
+
+
+async def _answered(requests: Load, version: str) -> bool:
+    return requests.answers[version] > 0
+
+
+async def _only(requests: Load, version: str) -> bool:
+    before = requests.answers.copy()
+    await asyncio.sleep(0.5)
+    return (requests.answers - before).keys() == {version}

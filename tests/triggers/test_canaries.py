@@ -1,0 +1,58 @@
+import time
+
+import pytest
+
+from tests.live_cluster import named, released, run_of, until
+from tests.operators.test_canaries import canary, come_to, service
+from tke_provider.clients import releases
+from tke_provider.domain.releases import Stage
+from tke_provider.triggers.blue_green import BlueGreenTrigger
+from tke_provider.triggers.canaries import CanaryTrigger
+
+IDS = {
+    "tke_conn_id": "tke_default",
+    "deadline": 1.0,
+    "poll_interval": 5.0,
+    "name": "web",
+    "namespace": "shop",
+    "service": "web",
+    "operation": "op-1",
+}
+
+
+@pytest.mark.parametrize(
+    ("kind", "own"), [(CanaryTrigger, {"steps": [{"weight": 10.0, "pause": 0.0}]}), (BlueGreenTrigger, {"keep": 5.0})]
+)
+def test_arguments_are_ids_and_make_an_equal_trigger(kind, own):
+    first = kind(**IDS, **own, gates=[{"name": "errors", "query": "up", "at_most": 1.0}])
+    path, stored = first.serialize()
+    assert path == f"{kind.__module__}.{kind.__name__}"
+    assert kind(**stored).serialize() == (path, stored)
+
+
+@pytest.mark.stack
+@pytest.mark.usefixtures("connected")
+@pytest.mark.parametrize(
+    ("state", "there", "stage"),
+    [("failed", False, Stage.ROLLED_BACK), ("success", True, Stage.APPLYING), ("queued", True, Stage.APPLYING)],
+)
+async def test_what_a_person_makes_of_a_canary_half_way_decides(place, monkeypatch, state, there, stage):
+    await released(canary(place, "a", place.workload(replicas=1), service()))
+    context = run_of("run-2")
+    operator = canary(place, "b", place.workload(replicas=1), service(), steps=[{"weight": 50, "pause": 600}])
+    await operator.change(context)
+    trigger = operator.trigger(context, time.time() + 60)
+
+    async def task_state() -> str:  # a mock, because only a triggerer can ask Airflow
+        return state
+
+    monkeypatch.setattr(trigger, "_task_state", task_state)
+
+    async def paused() -> bool:
+        await trigger.look()
+        return (await releases.read(place.cluster, place.namespace, "web")).since is not None
+
+    await until(paused)
+    await trigger.on_kill()
+    await come_to(place, {named("a"): 1, named("b"): 1} if there else {named("a"): 1})
+    assert (await releases.read(place.cluster, place.namespace, "web")).stage is stage

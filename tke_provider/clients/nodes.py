@@ -1,0 +1,138 @@
+"""Nodes: closed to new pods, emptied by the eviction API, opened again."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from typing import TYPE_CHECKING, TypeVar
+
+from tke_provider.domain.manifests import ObjectRef, annotation
+from tke_provider.domain.nodes import check_losses, keeper, still_there, to_evict
+from tke_provider.domain.operations import OPERATION
+from tke_provider.domain.scaling import count
+from tke_provider.domain.verdicts import Verdict, passed, pending
+from tke_provider.exceptions import BusyError, ConflictError, DeadlineError, NotFoundError, TkeError
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Iterable, Sequence
+
+    from tke_provider.clients.kubernetes import Cluster, Objects
+    from tke_provider.domain.manifests import Manifest
+
+log = logging.getLogger(__name__)
+
+CORDONED_BY = "tke.airflow/cordoned-by"
+"""Annotation: the operation that closed the node; only that one opens it again."""
+_AT_ONCE = 20
+_MOST_TOLD = 5
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+
+def node_ref(name: str) -> ObjectRef:
+    """Name a node."""
+    return ObjectRef("v1", "Node", "", name)
+
+
+async def pods_on(cluster: Cluster, nodes: Sequence[str]) -> Objects:
+    """Return every pod of the nodes: node by node, or by one list of all where there are many."""
+    if len(nodes) > _AT_ONCE:
+        wanted = set(nodes)
+        return [pod for pod in await cluster.list("v1", "Pod") if pod["spec"].get("nodeName") in wanted]
+    listed = await asyncio.gather(*(cluster.list("v1", "Pod", field_selector=f"spec.nodeName={n}") for n in nodes))
+    return [pod for pods in listed for pod in pods]
+
+
+async def cordon(
+    cluster: Cluster, nodes: Sequence[str], operation: str, *, force: bool = False, delete_empty_dir: bool = False
+) -> None:
+    """Close nodes to new pods, once it is certain that their pods may be evicted. May be repeated.
+
+    :raises NotFoundError: when one does not exist. Nothing was changed.
+    :raises InputError: when something would be lost; see :func:`tke_provider.domain.nodes.check_losses`.
+    """
+    listed = await cluster.list("v1", "Node")
+    live = {name: node for node in listed if (name := node["metadata"]["name"]) in set(nodes)}
+    if absent := [name for name in nodes if name not in live]:
+        raise NotFoundError(
+            f"Cluster {cluster.name} has no node {', '.join(absent)}", way_out="name nodes as kubectl get nodes does"
+        )
+    check_losses(await pods_on(cluster, nodes), force=force, delete_empty_dir=delete_empty_dir)
+    marks = {"annotations": {OPERATION: operation, CORDONED_BY: operation}}
+    to_close = [name for name, node in live.items() if not node["spec"].get("unschedulable")]
+    log.info("Closing %s to new pods: %s", count(len(to_close), "node"), ", ".join(to_close[:_MOST_TOLD]))
+    await _each(to_close, lambda name: cluster.patch(node_ref(name), {"metadata": marks, **_closed(True)}))
+
+
+async def uncordon(cluster: Cluster, nodes: Iterable[str], operation: str) -> None:
+    """Open those nodes again that this operation closed."""
+    listed = await cluster.list("v1", "Node")
+    ours = {node["metadata"]["name"] for node in listed if annotation(node, CORDONED_BY) == operation}
+    marks = {"annotations": {CORDONED_BY: None}}
+    to_open = [name for name in nodes if name in ours]
+    await _each(to_open, lambda name: cluster.patch(node_ref(name), {"metadata": marks, **_closed(None)}))
+
+
+async def drain(
+    cluster: Cluster, nodes: Sequence[str], operation: str, *, deadline: float, poll_interval: float
+) -> None:
+    """Close nodes and evict their pods until none is left that has to go; where that fails, open them again.
+
+    Data on a node (``emptyDir``) goes with it, as it does whenever a pool shrinks.
+
+    :param deadline: until when; :func:`time.monotonic`.
+    :raises DeadlineError: when they are not empty in time; names the disruption budget that keeps a pod.
+    """
+    await cordon(cluster, nodes, operation, force=False, delete_empty_dir=True)
+    try:
+        while not (verdict := await evict(cluster, nodes)).final:
+            if time.monotonic() > deadline:
+                raise DeadlineError(
+                    f"Nodes {', '.join(nodes)} are not drained",
+                    cause=verdict.reason,
+                    way_out="let the budget allow a disruption, and run the task again",
+                )
+            await asyncio.sleep(poll_interval)
+    except TkeError:
+        await uncordon(cluster, nodes, operation)
+        raise
+
+
+async def evict(cluster: Cluster, nodes: Sequence[str]) -> Verdict:
+    """Ask every pod of the nodes once to go that has to, and return how far it is."""
+    pods = to_evict(await pods_on(cluster, nodes))
+    if not pods:
+        return passed(f"{count(len(nodes), 'node')} drained: {', '.join(nodes)}")
+    staying = [pod for pod in pods if "deletionTimestamp" not in pod["metadata"]]
+    answers = await _each(staying, lambda pod: _keeps(cluster, pod))
+    kept = [pod for pod, keeps in zip(staying, answers, strict=True) if keeps]
+    budgets = await cluster.list("policy/v1", "PodDisruptionBudget") if kept else []
+    return pending(still_there(pods, [keeper(pod, budgets) for pod in kept]))
+
+
+async def _keeps(cluster: Cluster, pod: Manifest) -> bool:
+    """Ask one pod to go, and return whether a disruption budget keeps it."""
+    try:
+        await cluster.evict(ObjectRef.of(pod), pod["metadata"]["uid"])
+    except BusyError:
+        return True
+    except (NotFoundError, ConflictError):
+        log.debug("%s is gone already", ObjectRef.of(pod))
+    return False
+
+
+def _closed(closed: bool | None) -> dict[str, object]:
+    return {"spec": {"unschedulable": closed}}
+
+
+async def _each(things: Sequence[T], work: Callable[[T], Awaitable[R]]) -> list[R]:
+    """Do something with each, so many at a time."""
+    gate = asyncio.Semaphore(_AT_ONCE)
+
+    async def one(thing: T) -> R:
+        async with gate:
+            return await work(thing)
+
+    return list(await asyncio.gather(*map(one, things)))

@@ -1,0 +1,41 @@
+"""Looking at a released service once, without waiting for anything."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from tke_provider.clients import leases, releases
+from tke_provider.domain.manifests import ROLLED_OUT
+from tke_provider.domain.observations import Observation, observed
+from tke_provider.domain.releases import Stage
+from tke_provider.domain.rollouts import assess
+from tke_provider.exceptions import NotFoundError
+
+if TYPE_CHECKING:
+    from tke_provider.clients.kubernetes import Cluster
+    from tke_provider.domain.releases import Record
+
+
+async def observe(cluster: Cluster, namespace: str, service: str) -> tuple[Observation, list[Record]]:
+    """Return what the service is like, and its records, newest first.
+
+    :raises NotFoundError: when the cluster has no record of such a service.
+    """
+    records = await releases.history(cluster, namespace, service)
+    if not records:
+        raise NotFoundError(
+            f"Namespace {namespace} has no record of {service}", way_out="it was released elsewhere, or by other means"
+        )
+    record = next((each for each in records if each.stage is Stage.LIVE), records[0])
+    refs = [ref for ref in record.targets() if ref.kind in ROLLED_OUT]
+    pods, sets, warnings, held, *live = await asyncio.gather(
+        cluster.list("v1", "Pod", namespace),
+        cluster.list("apps/v1", "ReplicaSet", namespace),
+        cluster.list("v1", "Event", namespace, field_selector="type=Warning"),
+        asyncio.gather(*(cluster.get(leases.lease_of(namespace, name)) for name in record.leases())),
+        *(cluster.get(ref) for ref in refs),
+    )
+    holder = next(filter(None, (leases.holder_of(each) for each in held if each)), "")
+    verdicts = [assess(each, pods, sets, warnings) for each in live if each]
+    return observed(record, dict(zip(refs, live, strict=True)), verdicts, holder), records

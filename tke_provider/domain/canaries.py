@@ -1,0 +1,72 @@
+"""Canaries: how large a part of the requests the new version gets, step by step."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from tke_provider.exceptions import InputError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+CANARY = "canary"
+"""The track of a canary's objects."""
+
+_WHOLE = 100
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Step:
+    """A step of a canary.
+
+    :param weight: percent of the requests that go to the new version, more than 0 and less than 100.
+    :param pause: seconds that the new version has to stay good at this weight, counted from when it is up.
+    """
+
+    weight: float
+    pause: float = 0.0
+
+    @classmethod
+    def parse(cls, given: StepLike) -> Step:
+        """Read a step: the weight alone, or ``{"weight": 10, "pause": 60}``.
+
+        :raises InputError: when it makes no sense.
+        """
+        fields: Mapping[str, Any] = given if isinstance(given, Mapping) else {"weight": given}
+        if isinstance(given, Step):
+            fields = dataclasses.asdict(given)
+        try:
+            step = cls(**{name: float(value) for name, value in fields.items()})
+        except (TypeError, ValueError) as error:
+            raise InputError(
+                f"{given!r} is no step of a canary", cause=str(error), way_out='write {"weight": 10, "pause": 60}'
+            ) from error
+        if not 0 < step.weight < _WHOLE or not 0 <= step.pause < float("inf"):
+            raise InputError(f"{given!r} is no step of a canary", way_out="0 < weight < 100, and pause in seconds")
+        return step
+
+
+StepLike: TypeAlias = "Step | Mapping[str, Any] | float"
+
+
+def parse_steps(given: Sequence[StepLike]) -> list[Step]:
+    """Read the steps of a canary.
+
+    :raises InputError: when there is none, or one does not go further than the one before.
+    """
+    steps = [Step.parse(each) for each in given]
+    weights = [step.weight for step in steps]
+    if not steps or weights != sorted(set(weights)):
+        raise InputError(f"The steps of a canary go to {weights} percent", way_out="write at least one, each further")
+    return steps
+
+
+def pods_for(weight: float, stable: int) -> int:
+    """Return how many pods get this share of the requests beside the stable ones, at least one.
+
+    ``canary / (canary + stable) = weight / 100``, to the nearest number. The stable pods all stay: whatever happens
+    to the canary, what serves can bear the whole load, and no other writer of its size is met.
+    """
+    return max(1, int(stable * weight / (_WHOLE - weight) + 0.5))

@@ -1,0 +1,131 @@
+"""A second version of a Deployment beside the one that serves, and which of the two a Service leads to.
+
+Both match the selector of the Deployment that serves. That does no harm: a controller takes pods and replica sets by
+their owner, not by labels alone (https://kubernetes.io/docs/concepts/overview/working-with-objects/owners-dependents/).
+"""
+
+from __future__ import annotations
+
+import copy
+from typing import TYPE_CHECKING, Any
+
+from tke_provider.domain.manifests import ObjectRef, pod_template, workloads
+from tke_provider.exceptions import ManifestError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from tke_provider.domain.manifests import Manifest
+
+TRACK = "tke.airflow/track"
+"""Label of a version that is there only while a release goes on: ``canary`` or ``green``."""
+HASH = "pod-template-hash"
+"""Label that Kubernetes gives the pods of one version of a Deployment."""
+
+
+_NEEDED = ("ConfigMap", "Secret", "ServiceAccount", "PersistentVolumeClaim")
+"""Kinds that pods name, and cannot start without."""
+
+
+def deployment_of(manifests: Sequence[Manifest], strategy: str) -> Manifest:
+    """Return the one Deployment that a second version is made of.
+
+    :raises ManifestError: when there is none, several, or a workload of another kind.
+    """
+    found = workloads(manifests)
+    if [each["kind"] for each in found] != ["Deployment"]:
+        named = ", ".join(str(ObjectRef.of(each)) for each in found) or "none"
+        raise ManifestError(
+            f"A {strategy} release takes one Deployment, and the manifests have {named}",
+            way_out="give each Deployment a task of its own, and other workloads to TkeDeployServiceOperator",
+        )
+    return found[0]
+
+
+def named(name: str, track: str) -> str:
+    """Return how the second version of something is called."""
+    return f"{name}-{track}"
+
+
+def beside(deployment: Manifest, track: str, replicas: int) -> Manifest:
+    """Return a Deployment of the same pods under another name, with a label that tells its pods apart."""
+    second = copy.deepcopy(deployment)
+    second["metadata"]["name"] = named(deployment["metadata"]["name"], track)
+    second["spec"]["replicas"] = replicas
+    selector, template = second["spec"]["selector"], second["spec"]["template"]
+    selector["matchLabels"] = {**(selector.get("matchLabels") or {}), TRACK: track}
+    for metadata in (second["metadata"], template.setdefault("metadata", {})):
+        metadata["labels"] = {**(metadata.get("labels") or {}), TRACK: track}
+    return second
+
+
+def door(services: Sequence[Manifest], deployment: Manifest, track: str) -> Manifest | None:
+    """Return a Service that leads to the second version alone, with the ports of the first that leads to both.
+
+    None where no Service leads to the pods: there is nothing that could be asked.
+    """
+    if not services:
+        return None
+    metadata = {"name": named(deployment["metadata"]["name"], track), "labels": {TRACK: track}}
+    ports = [_port(each) for each in services[0]["spec"].get("ports") or ()]
+    labels = {**(deployment["spec"]["selector"].get("matchLabels") or {}), TRACK: track}
+    metadata |= {
+        each: deployment["metadata"][each] for each in ("annotations", "namespace") if deployment["metadata"].get(each)
+    }
+    return {"apiVersion": "v1", "kind": "Service", "metadata": metadata, "spec": {"selector": labels, "ports": ports}}
+
+
+def leading_to(services: Iterable[Manifest], deployment: Manifest) -> list[Manifest]:
+    """Return the Services that lead to the Deployment's pods, by name."""
+    labels = _labels(deployment).items()
+    found = [
+        each
+        for each in services
+        if (selector := (each.get("spec") or {}).get("selector")) and selector.items() <= labels
+    ]
+    return sorted(found, key=lambda service: str(service["metadata"]["name"]))
+
+
+def needed(applied: Iterable[Manifest], before: Mapping[ObjectRef, Manifest | None]) -> list[Manifest]:
+    """Return what the second version may need to start and the first one cannot know: of those kinds, and new."""
+    return [each for each in applied if each["kind"] in _NEEDED and before.get(ObjectRef.of(each)) is None]
+
+
+def narrowed(service: Manifest, more: Mapping[str, str]) -> Manifest:
+    """Return the Service leading to those of its pods only that have these labels too."""
+    changed = copy.deepcopy(service)
+    changed["spec"]["selector"] = {**changed["spec"]["selector"], **more}
+    return changed
+
+
+def is_second(manifest: Manifest | None) -> bool:
+    """Whether an object is there only while a release goes on."""
+    return TRACK in ((manifest or {}).get("metadata", {}).get("labels") or {})
+
+
+def pods_pattern(deployment: str) -> str:
+    """Return the regular expression of the names of a Deployment's pods, and of no other's."""
+    return f"{deployment}-[a-z0-9]+-[a-z0-9]+"
+
+
+def risks(deployment: Manifest) -> list[str]:
+    """Say what may cost requests while pods come and go, and what would help.
+
+    https://kubernetes.io/docs/concepts/workloads/pods/pod-lifecycle/#pod-termination
+    """
+    containers = (pod_template(deployment) or {"spec": {}})["spec"].get("containers") or []
+    found = []
+    if not any(each.get("readinessProbe") for each in containers):
+        found.append("no container has a readinessProbe: pods are sent requests as soon as they run")
+    if not any((each.get("lifecycle") or {}).get("preStop") for each in containers):
+        found.append("no container has a preStop hook: pods may end while they are still sent requests")
+    return found
+
+
+def _labels(deployment: Manifest) -> dict[str, str]:
+    labels: dict[str, str] = (deployment["spec"]["template"].get("metadata") or {}).get("labels") or {}
+    return labels
+
+
+def _port(port: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in port.items() if name != "nodePort"}

@@ -1,0 +1,169 @@
+"""Let the cluster follow a metric by itself: HPAs."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from tke_provider.clients import leases
+from tke_provider.clients.scaling import find_number
+from tke_provider.domain.autoscalers import API_VERSION, KIND, Autoscaler, manifest, metrics_of
+from tke_provider.domain.manifests import ObjectRef
+from tke_provider.domain.operations import OPERATION
+from tke_provider.domain.scaling import Bounds, owned, whole_number
+from tke_provider.domain.verdicts import State, Verdict
+from tke_provider.exceptions import ConflictError, DeadlineError, InconclusiveError, TkeError
+from tke_provider.hooks.kubernetes import TkeKubernetesHook
+from tke_provider.links.console import ClusterLink, WorkloadLink
+from tke_provider.operators.base import TkeWaitingOperator, check_choice, operation_of
+from tke_provider.triggers.autoscalers import AutoscalerTrigger
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from airflow.providers.common.compat.sdk import Context
+
+    from tke_provider.clients.kubernetes import Cluster
+    from tke_provider.domain.manifests import Manifest
+
+_KINDS = ("Deployment", "StatefulSet")
+
+
+class TkeConfigureHpaOperator(TkeWaitingOperator):
+    """Give a service an HPA (``autoscaling/v2``), or change the one it has, and wait until that sees its metrics.
+
+    A misspelt metric, or one that nobody provides, leaves an HPA that never scales and tells nobody but its status;
+    this task fails then, in the HPA's own words.
+
+    :param namespace: where the service runs.
+    :param name: of its Deployment or StatefulSet; also of an HPA that is made.
+    :param minimum: the least pods, 1 or more.
+    :param maximum: the most pods.
+    :param metrics: name to target for the average pod: ``cpu`` and ``memory`` in per cent of what its containers
+        request; ``network_in`` and ``network_out``, and any other metric by its name in TKE (``k8s_pod_…``), in that
+        metric's unit.
+    :param behavior: how fast it goes up and down, as in ``autoscaling/v2``; default: Kubernetes' own.
+    :param kind: ``Deployment`` or ``StatefulSet``.
+    :param cluster_id: ``cls-xxxxxxxx``; default: the connection's.
+    :param region: of the cluster; default: the connection's.
+    :param timeout: seconds until it has to see its metrics; the first minute after its making it rarely does.
+    :return: ``{"name", "minimum", "maximum", "metrics", "reason"}``
+    :raises InputError: when bounds or metrics make no sense, or there is no such service. Nothing was changed.
+    :raises OwnedError: when KEDA or a HorizontalPodCronscaler writes the size or the bounds. Nothing was changed.
+    :raises DeadlineError: when it does not see its metrics in time; says why. It stays as it was asked for.
+    """
+
+    template_fields = (
+        "behavior",
+        "cluster_id",
+        "kind",
+        "maximum",
+        "metrics",
+        "minimum",
+        "name",
+        "namespace",
+        "region",
+        "tke_conn_id",
+    )
+    operator_extra_links = (ClusterLink(), WorkloadLink())
+    _hpa = ""  # its name, found before anything is written
+
+    def __init__(
+        self,
+        *,
+        namespace: str,
+        name: str,
+        minimum: int | str,
+        maximum: int | str,
+        metrics: Mapping[str, object],
+        behavior: Mapping[str, Any] | None = None,
+        kind: str = "Deployment",
+        cluster_id: str | None = None,
+        region: str | None = None,
+        timeout: float = 180.0,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(timeout=timeout, **kwargs)
+        self.namespace = namespace
+        self.name = name
+        self.minimum = minimum
+        self.maximum = maximum
+        self.metrics = metrics
+        self.behavior = behavior
+        self.kind = kind
+        self.cluster_id = cluster_id
+        self.region = region
+
+    @property
+    def service(self) -> str:
+        """The workload, as the console link calls it."""
+        return self.name
+
+    @property
+    def ref(self) -> ObjectRef:
+        """The workload."""
+        return ObjectRef("apps/v1", self.kind, self.namespace, self.name)
+
+    async def change(self, context: Context) -> None:
+        """Apply the HPA, as the service's only one."""
+        operation = operation_of(context).id
+        check_choice("kind", self.kind, _KINDS)
+        wanted = self._manifest(self.name, operation)
+        async with await self._cluster() as cluster:
+            await leases.acquire(cluster, self.namespace, self.name, operation)
+            try:
+                owner = (await find_number(cluster, self.ref)).owner
+                if owner and owner.kind != KIND:
+                    raise owned(str(self.ref), owner)
+                self._hpa = owner.name if owner else self.name
+                wanted["metadata"]["name"] = self._hpa
+                await cluster.apply(wanted)
+            finally:
+                await leases.release(cluster, self.namespace, self.name, operation)
+
+    def trigger(self, context: Context, deadline: float) -> AutoscalerTrigger:  # noqa: ARG002
+        """Return what waits."""
+        return AutoscalerTrigger(
+            tke_conn_id=self.tke_conn_id,
+            deadline=deadline,
+            poll_interval=self.poll_interval,
+            namespace=self.namespace,
+            name=self._hpa,
+            cluster_id=self.cluster_id,
+            region=self.region,
+        )
+
+    async def conclude(self, context: Context, verdict: Verdict) -> Autoscaler:  # noqa: ARG002
+        """Return the HPA, or say what it does not see."""
+        if verdict.state is not State.PASSED:
+            kinds: dict[State, type[TkeError]] = {State.EXPIRED: DeadlineError, State.FAILED: ConflictError}
+            raise kinds.get(verdict.state, InconclusiveError)(
+                f"The HPA of {self.ref} does not see its metrics",
+                cause=verdict.reason,
+                way_out="correct the metric, or provide it; meanwhile the HPA stays and does not scale",
+            )
+        async with await self._cluster() as cluster:
+            owner = (await find_number(cluster, self.ref)).owner
+            name = owner.name if owner else self.name
+            live = await cluster.get(ObjectRef(API_VERSION, KIND, self.namespace, name))
+        spec = (live or self._manifest(name, ""))["spec"]
+        return {
+            "name": f"{self.namespace}/{name}",
+            "minimum": spec["minReplicas"],
+            "maximum": spec["maxReplicas"],
+            "metrics": metrics_of({"spec": spec}),
+            "reason": verdict.reason,
+        }
+
+    def _manifest(self, name: str, operation: str) -> Manifest:
+        bounds = Bounds(whole_number("minimum", self.minimum), whole_number("maximum", self.maximum))
+        ref = ObjectRef(API_VERSION, KIND, self.namespace, name)
+        wanted = manifest(ref, self.ref, bounds, self.metrics, self.behavior)
+        wanted["metadata"]["annotations"] = {OPERATION: operation}
+        return wanted
+
+    async def _cluster(self) -> Cluster:
+        hook = TkeKubernetesHook(self.tke_conn_id, self.cluster_id, self.region)
+        connection = await hook.connection()
+        self.cluster_id = self.cluster_id or connection.cluster_id
+        self.region = self.region or connection.region
+        return await hook.cluster()

@@ -1,0 +1,158 @@
+"""Settings of a node pool, other than its size."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import time
+from typing import TYPE_CHECKING, Any, TypedDict
+
+from tke_provider.clients.scaling import settle
+from tke_provider.domain.clusters import PoolSettings
+from tke_provider.domain.scaling import Bounds, sizeless, whole_number
+from tke_provider.exceptions import BusyError, DeadlineError, InputError, UnavailableError
+from tke_provider.hooks.tke import TkeHook
+from tke_provider.links.console import ClusterLink, NodePoolLink
+from tke_provider.operators.base import TkeBaseOperator
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from airflow.providers.common.compat.sdk import Context
+
+    from tke_provider.clients.tke import Tke
+    from tke_provider.domain.clusters import NodePool
+
+_TAINT = re.compile(r"[^=:\s]+=[^=:\s]*:(NoSchedule|PreferNoSchedule|NoExecute)")
+
+
+class Configured(TypedDict):
+    """What a node pool was set to, as it lies in XCom."""
+
+    node_pool: str
+    changed: list[str]
+
+
+class TkeConfigureNodePoolOperator(TkeBaseOperator):
+    """Set who sizes a node pool and within which bounds, what its nodes are marked with, and whether it may be deleted.
+
+    Looks first, and writes once, and only what differs. What is not given stays as it is.
+
+    :param node_pool: id (``np-xxxxxxxx``) or name.
+    :param cluster_id: ``cls-xxxxxxxx``; default: the connection's.
+    :param autoscaling: whether the cluster autoscaler writes the size.
+    :param minimum: lower bound of the size.
+    :param maximum: upper bound of the size. The present size must lie within: scale the pool first.
+    :param labels: all labels that the pool should give its nodes; those that it gave and that are left out, go.
+    :param taints: all taints, likewise, each as ``key=value:effect``.
+    :param deletion_protection: whether the cloud refuses to delete the pool.
+    :param region: of the cluster; default: the connection's.
+    :param timeout: seconds until the pool must be at rest with its settings.
+    :param poll_interval: seconds between two looks.
+    :returns: the pool's id, and the names of the settings that were changed.
+    :raises InputError: when a setting makes no sense, or the present size lies outside the bounds. Nothing was changed.
+    :raises NotFoundError: when there is no such pool.
+    :raises DeadlineError: when the pool does not take the settings in time.
+    """
+
+    template_fields = ("cluster_id", "maximum", "minimum", "node_pool", "region", "tke_conn_id")
+    operator_extra_links = (ClusterLink(), NodePoolLink())
+    node_pool_id = ""
+
+    def __init__(
+        self,
+        *,
+        node_pool: str,
+        cluster_id: str | None = None,
+        autoscaling: bool | None = None,
+        minimum: int | str | None = None,
+        maximum: int | str | None = None,
+        labels: Mapping[str, str] | None = None,
+        taints: Sequence[str] | None = None,
+        deletion_protection: bool | None = None,
+        region: str | None = None,
+        timeout: float = 900.0,
+        poll_interval: float = 5.0,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.node_pool = node_pool
+        self.cluster_id = cluster_id
+        self.autoscaling = autoscaling
+        self.minimum = minimum
+        self.maximum = maximum
+        self.labels = labels
+        self.taints = taints
+        self.deletion_protection = deletion_protection
+        self.region = region
+        self.timeout = timeout
+        self.poll_interval = poll_interval
+
+    @property
+    def settings(self) -> PoolSettings:
+        """The checked settings."""
+        for taint in self.taints or ():
+            if not _TAINT.fullmatch(taint):
+                raise InputError(f"{taint!r} is no taint", way_out="write key=value:effect, as in gpu=yes:NoSchedule")
+        return PoolSettings(
+            autoscaling=self.autoscaling,
+            minimum=None if self.minimum is None else whole_number("minimum", self.minimum),
+            maximum=None if self.maximum is None else whole_number("maximum", self.maximum),
+            labels=self.labels,
+            taints=None if self.taints is None else frozenset(self.taints),
+            deletion_protection=self.deletion_protection,
+        )
+
+    async def perform(self, context: Context) -> Configured:  # noqa: ARG002
+        """Look, write what differs, and look until the pool has it."""
+        settings, deadline = self.settings, time.monotonic() + self.timeout
+        if not settings:
+            raise InputError(f"Nothing is to be set at node pool {self.node_pool}", way_out="give a setting")
+        changed: set[str] = set()
+        async with await self._tke() as tke:
+            pool = await tke.node_pool(str(self.cluster_id), self.node_pool)
+            self.node_pool_id = pool.id
+            _check(pool, settings)
+            while changes := settings.changes(pool := await self._settled(tke, pool, deadline)):
+                if time.monotonic() > deadline:
+                    raise DeadlineError(
+                        f"Node pool {pool.id} does not take its settings",
+                        cause=f"it still lacks {', '.join(_names(changes))}",
+                        way_out="find out who else changes it, and run the task again",
+                    )
+                _check(pool, settings)
+                changed.update(_names(changes))
+                await self._write(tke, pool, changes)
+        return {"node_pool": pool.id, "changed": sorted(changed)}
+
+    async def _settled(self, tke: Tke, pool: NodePool, deadline: float) -> NodePool:
+        return await settle(tke, str(self.cluster_id), pool.id, deadline=deadline, poll_interval=self.poll_interval)
+
+    async def _write(self, tke: Tke, pool: NodePool, changes: PoolSettings) -> None:
+        self.log.info("Node pool %s: setting %s", pool.id, ", ".join(_names(changes)))
+        try:
+            await tke.configure_pool(str(self.cluster_id), pool, changes)
+        except (BusyError, UnavailableError) as error:
+            self.log.warning("%s Looking at what became of it.", error)
+            await asyncio.sleep(self.poll_interval)
+
+    async def _tke(self) -> Tke:
+        hook = TkeHook(self.tke_conn_id, self.region)
+        connection = await hook.connection()
+        self.cluster_id = self.cluster_id or await hook.default_cluster()
+        self.region = self.region or connection.region
+        return await hook.tke()
+
+
+def _check(pool: NodePool, settings: PoolSettings) -> None:
+    """Refuse before anything is written what the cloud would refuse, or take and never do."""
+    if why := sizeless(pool):
+        raise InputError(f"Node pool {pool.id} cannot be set: {why}", way_out="name a regular or native node pool")
+    low = pool.minimum if settings.minimum is None else settings.minimum
+    high = pool.maximum if settings.maximum is None else settings.maximum
+    Bounds(low, high).check(pool.desired, f"Node pool {pool.id} with these bounds")
+
+
+def _names(settings: PoolSettings) -> list[str]:
+    names = ("autoscaling", "minimum", "maximum", "labels", "taints", "deletion_protection")
+    return [name for name in names if getattr(settings, name) is not None]

@@ -1,0 +1,120 @@
+"""Empty chosen nodes, so that they may leave."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, TypedDict
+
+from tke_provider.clients.nodes import cordon, uncordon
+from tke_provider.domain.verdicts import State, Verdict
+from tke_provider.exceptions import ConflictError, InputError
+from tke_provider.hooks.kubernetes import TkeKubernetesHook
+from tke_provider.links.console import ClusterLink
+from tke_provider.operators.base import TkeWaitingOperator, operation_of
+from tke_provider.operators.scaling import failure
+from tke_provider.triggers.nodes import DrainTrigger
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from airflow.providers.common.compat.sdk import Context
+
+    from tke_provider.clients.kubernetes import Cluster
+
+
+class Drained(TypedDict):
+    """Nodes that hold no pod any more which would have to go, as it lies in XCom."""
+
+    nodes: list[str]
+    reason: str
+
+
+class TkeDrainNodesOperator(TkeWaitingOperator):
+    """Close nodes to new pods and evict those that they have, as their disruption budgets allow.
+
+    Pods of DaemonSets and of the kubelet itself stay. What would be lost is refused before anything is changed.
+
+    :param nodes: names as ``kubectl get nodes`` has them; a list, or a template that renders to names with commas.
+    :param cluster_id: ``cls-xxxxxxxx``; default: the connection's.
+    :param force: evict also pods that no controller would start anew.
+    :param delete_empty_dir: evict also pods that keep data on the node (``emptyDir``).
+    :param uncordon_on_failure: open the nodes again that this task closed, when they are not empty in time. Evicted
+        pods stay where they went.
+    :param region: of the cluster; default: the connection's.
+    :param timeout: seconds for the pods to go.
+    :returns: the nodes, and one sentence.
+    :raises NotFoundError: when there is no such node. Nothing was changed.
+    :raises InputError: when a pod would be lost. Nothing was changed.
+    :raises DeadlineError: when they are not empty in time; names the disruption budget that keeps a pod, and why.
+    """
+
+    template_fields = ("cluster_id", "nodes", "region", "tke_conn_id")
+    operator_extra_links = (ClusterLink(),)
+
+    def __init__(
+        self,
+        *,
+        nodes: Sequence[str] | str,
+        cluster_id: str | None = None,
+        force: bool = False,
+        delete_empty_dir: bool = False,
+        uncordon_on_failure: bool = False,
+        region: str | None = None,
+        timeout: float = 900.0,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(timeout=timeout, **kwargs)
+        self.nodes = nodes
+        self.cluster_id = cluster_id
+        self.force = force
+        self.delete_empty_dir = delete_empty_dir
+        self.uncordon_on_failure = uncordon_on_failure
+        self.region = region
+
+    @property
+    def names(self) -> list[str]:
+        """The nodes, each once."""
+        said = self.nodes.split(",") if isinstance(self.nodes, str) else self.nodes
+        names = list(dict.fromkeys(name.strip() for name in said if name.strip()))
+        if not names:
+            raise InputError("No node is named", way_out="name at least one")
+        return names
+
+    async def change(self, context: Context) -> None:
+        """Close the nodes to new pods."""
+        async with await self._cluster() as cluster:
+            await cordon(
+                cluster,
+                self.names,
+                operation_of(context).id,
+                force=self.force,
+                delete_empty_dir=self.delete_empty_dir,
+            )
+
+    def trigger(self, context: Context, deadline: float) -> DrainTrigger:  # noqa: ARG002
+        """Return what evicts the pods and waits until they are gone."""
+        return DrainTrigger(
+            tke_conn_id=self.tke_conn_id,
+            nodes=self.names,
+            cluster_id=self.cluster_id,
+            region=self.region,
+            deadline=deadline,
+            poll_interval=self.poll_interval,
+        )
+
+    async def conclude(self, context: Context, verdict: Verdict) -> Drained:
+        """Say what was drained, or what keeps it."""
+        if verdict.state is State.PASSED:
+            return {"nodes": self.names, "reason": verdict.reason}
+        if self.uncordon_on_failure:
+            async with await self._cluster() as cluster:
+                await uncordon(cluster, self.names, operation_of(context).id)
+        state = "are open again" if self.uncordon_on_failure else "stay closed to new pods"
+        problem = f"Nodes {', '.join(self.names)} are not drained, and {state}"
+        raise failure(problem, verdict, ConflictError, "let the budget allow a disruption, and run the task again")
+
+    async def _cluster(self) -> Cluster:
+        hook = TkeKubernetesHook(self.tke_conn_id, self.cluster_id, self.region)
+        connection = await hook.connection()
+        self.cluster_id = self.cluster_id or connection.cluster_id
+        self.region = self.region or connection.region
+        return await hook.cluster()

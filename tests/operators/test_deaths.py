@@ -94,14 +94,6 @@ async def test_a_triggerer_that_is_killed_is_taken_over_by_another_one(place):
     await whole(place)
 
 
-async def test_a_task_that_runs_twice_at_once_releases_once(place):
-    await released(operator(place, "a", "deploy"), run_of("run-1"))
-    twice = (released(operator(place, "b", "deploy"), run_of("run-2")) for _ in range(2))
-    first, second = await asyncio.gather(*twice)
-    assert first == second
-    await whole(place)
-
-
 async def test_two_triggerers_that_hold_the_same_wait_do_not_double_it(place):
     await released(operator(place, "a", "deploy"), run_of("run-1"))
     waiting = operator(place, "b", "canary", deferrable=True, defer_after=0)

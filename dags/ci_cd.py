@@ -11,9 +11,9 @@ import os
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from airflow.providers.standard.operators.hitl import ApprovalOperator
 from airflow.sdk import DAG, Param, TaskGroup, chain
 
+from tke_provider.operators.approvals import TkeApprovalOperator
 from tke_provider.operators.checks import TkeRunTestsOperator
 from tke_provider.operators.images import TkeBuildImageOperator
 from tke_provider.operators.promotions import TcrPromoteImageOperator
@@ -65,7 +65,7 @@ with DAG(
 ) as dag:
     GIT = {"git_url": "{{ params.git_url }}", "commit": "{{ params.commit }}", "git_conn_id": GIT_CONN_ID}
     images: dict[str, XComArg] = {}
-    tested = []
+    tested: dict[str, TkeRunTestsOperator] = {}
     for service in SERVICES:
         with TaskGroup(group_id=service):
             # [START build]
@@ -87,9 +87,11 @@ with DAG(
             # [END unit_tests]
             build >> unit_tests
             images[service] = build.output
-            tested.append(unit_tests)
+            tested[service] = unit_tests
 
-    def release(environment: dict[str, str], images: dict[str, XComArg]) -> list[TkeDeployServiceOperator]:
+    def release(
+        environment: dict[str, str], images: dict[str, XComArg], approver: XComArg | None = None
+    ) -> list[TkeDeployServiceOperator]:
         """Return one deploy a service, each after those that it calls."""
         # [START deploy]
         deploys = [
@@ -100,6 +102,8 @@ with DAG(
                 images={service: images[service]},
                 namespace=environment["namespace"],
                 create_namespace=True,
+                checks=[tested[service].output],
+                approver=approver,
                 timeout=180,
                 deferrable=True,
             )
@@ -129,20 +133,13 @@ with DAG(
         pre_release[-1] >> pre_release_smoke
 
     # [START approval]
-    approval = ApprovalOperator(
+    approval = TkeApprovalOperator(
         task_id="approval",
         subject="Release {{ params.commit[:12] }} to production?",
-        body=(
-            "| service | digest | unit tests |\n|---|---|---|\n"
-            + "".join(
-                f"| {service} | `{{{{ ti.xcom_pull(task_ids='{service}.build')['digest'] }}}}` "
-                f"| {{{{ ti.xcom_pull(task_ids='{service}.unit_tests')['reason'] }}}} |\n"
-                for service in SERVICES
-            )
-            + "\nPre-release answers: {{ ti.xcom_pull(task_ids='pre_release.smoke_test')['reason'] }}."
-        ),
-        defaults="Reject",
-        response_timeout=timedelta(hours=4),
+        commit="{{ params.commit }}",
+        images=images,
+        checks={service: checks.output for service, checks in tested.items()}
+        | {"pre-release": pre_release_smoke.output},
         retries=0,
     )
     # [END approval]
@@ -160,8 +157,8 @@ with DAG(
         # [END promote]
 
     with TaskGroup(group_id="production"):
-        production = release(PRODUCTION, promoted)
+        production = release(PRODUCTION, promoted, approval.output["approver"])
         production[-1] >> smoke(PRODUCTION)
 
-    chain(tested, pre_release[0])
+    chain(list(tested.values()), pre_release[0])
     chain(pre_release_smoke, approval, promote, production[0])

@@ -1,5 +1,8 @@
+import base64
 import dataclasses
 import datetime as dt
+import gzip
+import json
 
 import pytest
 
@@ -227,3 +230,18 @@ def test_old_records_go_but_never_the_newest_good_one():
     history = past(("a", Stage.LIVE), ("b", Stage.LIVE), *[("c", Stage.ROLLED_BACK)] * 3)
     assert [each.revision for each in surplus(history, 2)] == [3, 1]
     assert surplus(history, 5) == []
+
+
+def test_what_serves_after_an_undone_release_is_the_good_one_before():
+    undone, good = record("op-2", Stage.ROLLED_BACK), record("op-1", Stage.LIVE)
+    assert releases.serving([undone, good]) is good
+    assert releases.serving([undone]) is None
+
+
+@pytest.mark.parametrize("change", [{"checks": None}, {"from_the_future": 1}])
+def test_a_record_of_another_version_of_this_provider_is_read(change):
+    secret = releases.encode(record("op-1", Stage.LIVE, commit="c" * 40))
+    stored = json.loads(gzip.decompress(base64.b64decode(secret["data"]["record"]))) | change
+    stored = {name: value for name, value in stored.items() if value is not None}
+    secret["data"]["record"] = base64.b64encode(gzip.compress(json.dumps(stored).encode())).decode()
+    assert releases.decode(secret) == record("op-1", Stage.LIVE, commit="c" * 40)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from tke_provider.clients import leases, releases
 from tke_provider.domain.manifests import ROLLED_OUT
 from tke_provider.domain.observations import Observation, observed
-from tke_provider.domain.releases import Stage
+from tke_provider.domain.releases import serving
 from tke_provider.domain.rollouts import assess
 from tke_provider.exceptions import NotFoundError
 
@@ -27,7 +27,7 @@ async def observe(cluster: Cluster, namespace: str, service: str) -> tuple[Obser
         raise NotFoundError(
             f"Namespace {namespace} has no record of {service}", way_out="it was released elsewhere, or by other means"
         )
-    record = next((each for each in records if each.stage is Stage.LIVE), records[0])
+    record = serving(records) or records[0]
     refs = [ref for ref in record.targets() if ref.kind in ROLLED_OUT]
     pods, sets, warnings, held, *live = await asyncio.gather(
         cluster.list("v1", "Pod", namespace),

@@ -249,12 +249,20 @@ def _runs(record: Record, digest: str) -> bool:
     return any(image.partition("@")[2] == digest.rpartition("@")[2] for image in images_of(record.applied).values())
 
 
+def serving(history: Sequence[Record]) -> Record | None:
+    """Return the newest release that was found good: what serves, unless one is going on.
+
+    :param history: newest first.
+    """
+    return next((each for each in history if each.stage is Stage.LIVE), None)
+
+
 def surplus(history: Sequence[Record], limit: int = HISTORY) -> list[Record]:
     """Return the records that may be deleted: beyond the limit, but never the newest good one.
 
     :param history: newest first.
     """
-    good = next((each for each in history if each.stage is Stage.LIVE), None)
+    good = serving(history)
     return [each for each in history[limit:] if each is not good]
 
 
@@ -326,9 +334,11 @@ def decode(secret: Manifest) -> Record:
     :raises InputError: when the Secret is none of ours.
     """
     try:
-        whole: dict[str, Any] = json.loads(gzip.decompress(base64.b64decode(secret["data"]["record"])))
-        times = {name: whole[name] and dt.datetime.fromisoformat(whole[name]) for name in _TIMES}
-        lists = {name: tuple(whole[name]) for name in ("applied", "checks", "meanwhile", "ops")}
+        stored: dict[str, Any] = json.loads(gzip.decompress(base64.b64decode(secret["data"]["record"])))
+        # Another version of this provider may have written it, with fewer fields or with more.
+        whole = {field.name: stored[field.name] for field in dataclasses.fields(Record) if field.name in stored}
+        times = {name: dt.datetime.fromisoformat(whole[name]) for name in _TIMES if whole.get(name)}
+        lists = {name: tuple(whole[name]) for name in _LISTS if name in whole}
         before = {ObjectRef(**ref): manifest for ref, manifest in whole["before"]}
         return Record(**{**whole, **times, **lists, "stage": Stage(whole["stage"]), "before": before})
     except (KeyError, TypeError, ValueError, OSError, EOFError) as error:
@@ -340,3 +350,4 @@ def decode(secret: Manifest) -> Record:
 
 
 _TIMES = ("started", "finished", "since")
+_LISTS = ("applied", "checks", "meanwhile", "ops")

@@ -13,7 +13,7 @@ from tke_provider.hooks.kubernetes import TkeKubernetesHook
 from tke_provider.operators.base import TkeBaseOperator
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
+    from collections.abc import Collection, Mapping, Sequence
 
     from airflow.providers.common.compat.sdk import Context
 
@@ -27,8 +27,9 @@ class TkeDetectChangesOperator(TkeBaseOperator, SkipMixin):
     """Compares a commit with what is live, service by service, and skips the builds of services that stay the same.
 
     What is live is read from the record of each service's last release, so a service is compared with the very commit
-    that its image was built from. When in doubt, a service is built: where no release is known, the last one failed, or
-    git no longer has its commit. Changes nothing.
+    that its image was built from; after a release that was undone, with that of the one before. When in doubt, a
+    service is built: where no release is known, one is going on or died, or git no longer has its commit. Changes
+    nothing.
 
     :param services: what each service is made of: ``{"paths": […], "depends_on": […], "container": …}``.
     :param git_url: the repository.
@@ -110,8 +111,8 @@ class TkeDetectChangesOperator(TkeBaseOperator, SkipMixin):
 
         hook = TkeKubernetesHook(self.tke_conn_id, self.cluster_id, self.region)
         async with await hook.cluster() as cluster:
-            records = {name: await releases.read(cluster, self.namespace, name) for name in sources}
-        return {name: _image(records[name], source.container or name) for name, source in sources.items()}
+            found = {name: await releases.history(cluster, self.namespace, name) for name in sources}
+        return {name: _image(found[name], source.container or name) for name, source in sources.items()}
 
     async def _reasons(self, sources: Mapping[str, Source], live: Mapping[str, Image | None]) -> dict[str, str]:
         """Return why services are built that changed themselves."""
@@ -144,11 +145,13 @@ class TkeDetectChangesOperator(TkeBaseOperator, SkipMixin):
             return None
 
 
-def _image(record: Record | None, container: str) -> Image | None:
-    """Return the image that a release brought to a container, if the release was found good."""
-    from tke_provider.domain.releases import Stage
+def _image(history: Sequence[Record], container: str) -> Image | None:
+    """Return the image that serves in a container; none while that cannot be told."""
+    from tke_provider.domain.releases import Stage, serving
 
-    given = record.images.get(container) if record and record.stage is Stage.LIVE else None
+    settled = bool(history) and history[0].stage in {Stage.LIVE, Stage.ROLLED_BACK}
+    record = serving(history) if settled else None
+    given = record.images.get(container) if record else None
     if record is None or given is None:
         return None
     image = Image.parse(given)

@@ -42,8 +42,16 @@ spec:
 """
 
 FORM = {
-    "namespace": Param("surroundings", type="string", title="Namespace"),
-    "open": Param("8-20", type="string", title="Opening hours"),
+    "namespace": Param(
+        "surroundings", type="string", minLength=1, title="Namespace", description="Where in the cluster it runs."
+    ),
+    "open": Param(
+        "8-20",
+        type="string",
+        minLength=1,
+        title="Opening hours",
+        description="From hour to hour, as the sign at the door says.",
+    ),
 }
 
 with DAG(

@@ -24,10 +24,18 @@ FREEZES = [
 # [END freezes]
 
 FORM = {
-    "git_url": Param("https://example.com/shop.git", type="string", title="Git repository"),
+    "git_url": Param(
+        "https://example.com/shop.git",
+        type="string",
+        minLength=1,
+        title="Git repository",
+        description="Where the commit is cloned from.",
+    ),
     "commit": Param(type="string", pattern="^[0-9a-f]{40}$", title="Commit", description="Where the manifests are."),
     "image": Param(type="string", pattern="@sha256:[0-9a-f]{64}$", title="Image", description="repository@sha256:…"),
-    "namespace": Param("production", type="string", title="Namespace"),
+    "namespace": Param(
+        "production", type="string", minLength=1, title="Namespace", description="Where in the cluster it runs."
+    ),
 }
 
 with DAG(

@@ -11,13 +11,28 @@ from airflow.sdk import DAG, Param
 from tke_provider.operators.autoscalers import TkeConfigureHpaOperator
 
 FORM = {
-    "namespace": Param("production", type="string", title="Namespace"),
-    "service": Param("shop", type="string", title="Service", description="Name of the Deployment."),
-    "minimum": Param(1, type="integer", minimum=1, maximum=100, title="Least pods"),
-    "maximum": Param(6, type="integer", minimum=1, maximum=100, title="Most pods"),
+    "namespace": Param(
+        "production", type="string", minLength=1, title="Namespace", description="Where in the cluster it runs."
+    ),
+    "service": Param("shop", type="string", minLength=1, title="Service", description="Name of the Deployment."),
+    "minimum": Param(
+        1,
+        type="integer",
+        minimum=1,
+        maximum=100,
+        title="Least pods",
+        description="As many run, however little is asked.",
+    ),
+    "maximum": Param(
+        6, type="integer", minimum=1, maximum=100, title="Most pods", description="No more run, however much is asked."
+    ),
     "cpu": Param(60, type="integer", minimum=1, title="CPU", description="Per cent of what the pods request."),
     "network_out": Param(
-        "200k", type="string", title="Network", description="What a pod sends in a second, in the unit of the metric."
+        "200k",
+        type="string",
+        minLength=1,
+        title="Network",
+        description="What a pod sends in a second, in the unit of the metric.",
     ),
 }
 

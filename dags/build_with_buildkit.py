@@ -27,8 +27,12 @@ FORM = {
         description="BuildKit fetches the commit itself.",
     ),
     "commit": Param(type="string", pattern="^[0-9a-f]{40}$", title="Commit", description="The full SHA, 40 digits."),
-    "service": Param("prices", type="string", title="Service", description="Its folder in the repository."),
-    "base_image": Param("python:3.12-slim", type="string", title="Base image", description="Build argument BASE."),
+    "service": Param(
+        "prices", type="string", minLength=1, title="Service", description="Its folder in the repository."
+    ),
+    "base_image": Param(
+        "python:3.12-slim", type="string", minLength=1, title="Base image", description="Build argument BASE."
+    ),
 }
 
 with DAG(

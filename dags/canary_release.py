@@ -11,11 +11,26 @@ from airflow.sdk import DAG, Param
 from tke_provider.operators.canaries import TkeCanaryDeployOperator
 
 FORM = {
-    "git_url": Param(type="string", title="Repository"),
-    "commit": Param(type="string", title="Commit", pattern="^[0-9a-f]{40}$"),
-    "image": Param(type="string", title="Image", description="By digest: repository@sha256:…"),
-    "namespace": Param("production", type="string", title="Namespace"),
-    "pause": Param(60, type="integer", minimum=0, title="Seconds that each step has to stay good"),
+    "git_url": Param(type="string", minLength=1, title="Repository", description="Where the commit is cloned from."),
+    "commit": Param(
+        type="string",
+        title="Commit",
+        pattern="^[0-9a-f]{40}$",
+        description="The full SHA, 40 digits: where the manifests are.",
+    ),
+    "image": Param(
+        type="string", pattern="@sha256:[0-9a-f]{64}$", title="Image", description="By digest: repository@sha256:…"
+    ),
+    "namespace": Param(
+        "production", type="string", minLength=1, title="Namespace", description="Where in the cluster it runs."
+    ),
+    "pause": Param(
+        60,
+        type="integer",
+        minimum=0,
+        title="Seconds that each step has to stay good",
+        description="Longer tells more, and takes longer.",
+    ),
 }
 
 # [START gates]

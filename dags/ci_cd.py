@@ -37,6 +37,7 @@ FORM = {
     "git_url": Param(
         "https://example.com/shop.git",
         type="string",
+        minLength=1,
         title="Git repository",
         description="Where the commit is cloned from. For a private one, set GIT_CONN_ID in the DAG file.",
     ),
@@ -49,6 +50,7 @@ FORM = {
     "base_image": Param(
         os.environ.get("BASE_IMAGE", "python:3.12-slim"),
         type="string",
+        minLength=1,
         title="Base image",
         description="What the Dockerfiles build upon (build argument BASE).",
     ),

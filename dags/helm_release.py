@@ -12,11 +12,16 @@ from airflow.sdk import DAG, Param
 from tke_provider.operators.helm import TkeHelmReleaseOperator
 
 FORM = {
-    "release": Param("web", type="string", title="Release"),
-    "namespace": Param("default", type="string", title="Namespace"),
+    "release": Param(
+        "web", type="string", minLength=1, title="Release", description="Its name; it is installed where there is none."
+    ),
+    "namespace": Param(
+        "default", type="string", minLength=1, title="Namespace", description="Where in the cluster it runs."
+    ),
     "chart": Param(
         "https://charts.example.com/web-1.0.0.tgz",
         type="string",
+        minLength=1,
         title="Chart",
         description="URL of the chart's .tgz, without a redirect.",
     ),

@@ -12,9 +12,19 @@ from airflow.sdk import DAG, Param
 from tke_provider.operators.helm import TkeHelmRollbackOperator
 
 FORM = {
-    "release": Param("web", type="string", title="Release"),
-    "namespace": Param("default", type="string", title="Namespace"),
-    "revision": Param(None, type=["null", "integer"], minimum=1, title="Revision"),
+    "release": Param(
+        "web", type="string", minLength=1, title="Release", description="Its name, as helm list shows it."
+    ),
+    "namespace": Param(
+        "default", type="string", minLength=1, title="Namespace", description="Where in the cluster it runs."
+    ),
+    "revision": Param(
+        None,
+        type=["null", "integer"],
+        minimum=1,
+        title="Revision",
+        description="Its number, as helm history shows it; none: the newest before the current that worked.",
+    ),
 }
 
 with DAG(

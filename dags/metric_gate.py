@@ -32,11 +32,19 @@ GATES = [
 # [END gates]
 
 FORM = {
-    "namespace": Param("production", type="string", title="Namespace"),
-    "version": Param(type="string", title="New version", description="Its label `version` in the metrics."),
-    "before": Param(type="string", title="Old version"),
-    "looks": Param(5, type="integer", minimum=1, title="Looks"),
-    "interval": Param(60, type="integer", minimum=1, title="Seconds between two looks"),
+    "namespace": Param(
+        "production", type="string", minLength=1, title="Namespace", description="Where in the cluster it runs."
+    ),
+    "version": Param(
+        type="string", minLength=1, title="New version", description="Its label `version` in the metrics."
+    ),
+    "before": Param(
+        type="string", minLength=1, title="Old version", description="What the new version is compared with."
+    ),
+    "looks": Param(5, type="integer", minimum=1, title="Looks", description="How often the metrics are asked."),
+    "interval": Param(
+        60, type="integer", minimum=1, title="Seconds between two looks", description="How long between two of them."
+    ),
 }
 
 with DAG(

@@ -14,11 +14,27 @@ from airflow.sdk import DAG, CronTriggerTimetable, Param
 from tke_provider.operators.metrics import TkeScaleOnMetricOperator
 
 FORM = {
-    "namespace": Param("production", type="string", title="Namespace"),
-    "service": Param("shop", type="string", title="Service", description="Name of the Deployment."),
-    "requests_per_pod": Param(20, type="number", title="Requests a second that one pod takes"),
-    "minimum": Param(1, type="integer", minimum=1, maximum=100, title="Least pods"),
-    "maximum": Param(6, type="integer", minimum=1, maximum=100, title="Most pods"),
+    "namespace": Param(
+        "production", type="string", minLength=1, title="Namespace", description="Where in the cluster it runs."
+    ),
+    "service": Param("shop", type="string", minLength=1, title="Service", description="Name of the Deployment."),
+    "requests_per_pod": Param(
+        20,
+        type="number",
+        title="Requests a second that one pod takes",
+        description="By what one pod can take, the number of pods is computed.",
+    ),
+    "minimum": Param(
+        1,
+        type="integer",
+        minimum=1,
+        maximum=100,
+        title="Least pods",
+        description="As many run, however little is asked.",
+    ),
+    "maximum": Param(
+        6, type="integer", minimum=1, maximum=100, title="Most pods", description="No more run, however much is asked."
+    ),
 }
 
 with DAG(

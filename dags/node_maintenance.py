@@ -10,8 +10,10 @@ from tke_provider.operators.node_pools import TkeConfigureNodePoolOperator
 from tke_provider.operators.nodes import TkeDrainNodesOperator
 
 FORM = {
-    "node_pool": Param("web", type="string", title="Node pool", description="Id or name."),
-    "nodes": Param(type="string", title="Nodes", description="Names, with commas, as kubectl get nodes has them."),
+    "node_pool": Param("web", type="string", minLength=1, title="Node pool", description="Id or name."),
+    "nodes": Param(
+        type="string", minLength=1, title="Nodes", description="Names, with commas, as kubectl get nodes has them."
+    ),
 }
 
 with DAG(
@@ -21,6 +23,7 @@ with DAG(
     params=FORM,
     max_active_runs=1,
     tags=["tke", "scaling"],
+    doc_md=__doc__,
 ):
     # [START keep]
     keep = TkeConfigureNodePoolOperator(

@@ -16,6 +16,7 @@ targets:
     usual: 1
     lead: 30m       # nodes take minutes to come, and images to be pulled
     price: 0.5      # of one node and hour
+    fallback: partial  # where the cloud has no more, the rush goes on with those that came
 guards: {budget: 10}
 windows:
   - name: double eleven

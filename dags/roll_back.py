@@ -7,9 +7,14 @@ from airflow.sdk import DAG, Param
 from tke_provider.operators.rollbacks import TkeRollbackServiceOperator
 
 FORM = {
-    "service": Param("shop", type="string", title="Service"),
-    "namespace": Param("production", type="string", title="Namespace"),
-    "revision": Param("", type="string", title="Number of the release", description="Empty: the last good one."),
+    "cluster_id": Param(None, type=["null", "string"], title="Cluster", description="None: the connection's."),
+    "service": Param("shop", type="string", minLength=1, title="Service", description="As its releases are named."),
+    "namespace": Param(
+        "production", type="string", minLength=1, title="Namespace", description="Where in the cluster it runs."
+    ),
+    "revision": Param(
+        "", type="string", pattern="^[0-9]*$", title="Number of the release", description="Empty: the last good one."
+    ),
 }
 
 with DAG(
@@ -18,12 +23,13 @@ with DAG(
     params=FORM,
     max_active_runs=1,
     default_args={"retries": 2},
-    tags=["tke", "delivery"],
+    tags=["tke", "delivery", "tke-rollback"],
     doc_md=__doc__,
 ) as dag:
     # [START rollback]
     rollback = TkeRollbackServiceOperator(
         task_id="rollback",
+        cluster_id="{{ params.cluster_id or '' }}",
         service="{{ params.service }}",
         namespace="{{ params.namespace }}",
         revision="{{ params.revision }}",

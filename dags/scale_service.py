@@ -10,9 +10,11 @@ from tke_provider.operators.scaling import TkeScaleServiceOperator
 
 FORM = {
     "cluster_id": Param(None, type=["null", "string"], title="Cluster", description="None: the connection's."),
-    "namespace": Param("production", type="string", title="Namespace"),
-    "service": Param(type="string", title="Service", description="Name of the Deployment."),
-    "replicas": Param(2, type="integer", minimum=0, maximum=100, title="Pods"),
+    "namespace": Param(
+        "production", type="string", minLength=1, title="Namespace", description="Where in the cluster it runs."
+    ),
+    "service": Param(type="string", minLength=1, title="Service", description="Name of the Deployment."),
+    "replicas": Param(2, type="integer", minimum=0, maximum=100, title="Pods", description="How many should run."),
 }
 
 with DAG(

@@ -17,10 +17,13 @@ FORM = {
     "image": Param(
         "demo.tencentcloudcr.com/test/web@sha256:" + "0" * 64,
         type="string",
+        pattern="@sha256:[0-9a-f]{64}$",
         title="Image",
         description="repository@digest",
     ),
-    "to_repository": Param("production/web", type="string", title="To repository", description="namespace/name"),
+    "to_repository": Param(
+        "production/web", type="string", minLength=1, title="To repository", description="namespace/name"
+    ),
 }
 
 with DAG(
@@ -28,7 +31,7 @@ with DAG(
     schedule=None,
     start_date=datetime(2026, 1, 1, tzinfo=timezone.utc),
     params=FORM,
-    tags=["tke", "tcr"],
+    tags=["tke", "tcr", "tke-promote"],
     doc_md=__doc__,
 ):
     # [START create_repository]

@@ -19,13 +19,38 @@ ZONE = "Asia/Shanghai"
 WORKING_HOURS = {"days": "1-5", "start": "08:00", "end": "20:00"}
 
 FORM = {
-    "namespace": Param("production", type="string", title="Namespace"),
-    "service": Param("shop", type="string", title="Service", description="Name of the Deployment."),
-    "node_pool": Param("web", type="string", title="Node pool", description="Id or name."),
-    "pods_by_day": Param(4, type="integer", minimum=1, maximum=100, title="Pods in working hours"),
-    "pods_by_night": Param(1, type="integer", minimum=0, maximum=100, title="Pods otherwise"),
-    "nodes_by_day": Param(3, type="integer", minimum=0, maximum=100, title="Nodes in working hours"),
-    "nodes_by_night": Param(1, type="integer", minimum=0, maximum=100, title="Nodes otherwise"),
+    "namespace": Param(
+        "production", type="string", minLength=1, title="Namespace", description="Where in the cluster it runs."
+    ),
+    "service": Param("shop", type="string", minLength=1, title="Service", description="Name of the Deployment."),
+    "node_pool": Param("web", type="string", minLength=1, title="Node pool", description="Id or name."),
+    "pods_by_day": Param(
+        4,
+        type="integer",
+        minimum=1,
+        maximum=100,
+        title="Pods in working hours",
+        description="Set from Monday to Friday.",
+    ),
+    "pods_by_night": Param(
+        1, type="integer", minimum=0, maximum=100, title="Pods otherwise", description="Set at all other times."
+    ),
+    "nodes_by_day": Param(
+        3,
+        type="integer",
+        minimum=0,
+        maximum=100,
+        title="Nodes in working hours",
+        description="They are there before the pods come.",
+    ),
+    "nodes_by_night": Param(
+        1,
+        type="integer",
+        minimum=0,
+        maximum=100,
+        title="Nodes otherwise",
+        description="They go after the pods have gone.",
+    ),
     "at": Param(
         None,
         type=["null", "string"],

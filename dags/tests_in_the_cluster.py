@@ -21,8 +21,10 @@ FORM = {
         title="Image",
         description="As a build task returned it: repository@sha256:…",
     ),
-    "namespace": Param("pre-release", type="string", title="Namespace"),
-    "service": Param("shop", type="string", title="Service"),
+    "namespace": Param(
+        "pre-release", type="string", minLength=1, title="Namespace", description="Where in the cluster it runs."
+    ),
+    "service": Param("shop", type="string", minLength=1, title="Service", description="What the tests speak to."),
 }
 
 with DAG(

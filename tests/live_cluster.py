@@ -172,6 +172,26 @@ def connected(kubeconfig: str, monkeypatch: pytest.MonkeyPatch) -> None:
     connect(kubeconfig, monkeypatch)
 
 
+@pytest.fixture
+def clouds(cloud, kubeconfig: str, monkeypatch: pytest.MonkeyPatch):
+    """One connection: the emulated cloud's node pools, and the live cluster's services."""
+    cloud.connect(monkeypatch, kubeconfig_secret=kubeconfig)
+    return cloud
+
+
+@pytest.fixture
+def controller():
+    """The controller of HorizontalPodCronscalers, and a cluster that serves them; its clock is the test's to move."""
+    from kubernetes import client, config
+
+    from tke_provider.emulator.cron_scalers import CronScalers
+
+    with config.new_client_from_config(os.environ["TKE_TEST_KUBECONFIG"]) as connection:
+        controller = CronScalers(client.CoreV1Api(connection))
+        controller.install()
+        yield controller
+
+
 @pytest_asyncio.fixture
 async def place(kubeconfig: str):
     """A namespace of its own with two nodes, deleted afterwards."""

@@ -30,9 +30,13 @@ _VERSIONS = {"good": (1.98, 0.02), "bad": (1.5, 0.5), "clean": (2.0, 0.0)}
 
 @dataclasses.dataclass(frozen=True)
 class LivePrometheus:
-    """Where it is, and who may ask it."""
+    """Where it is, and who may ask it.
+
+    :param began: when the tests began, in seconds since 1970: what its history is around.
+    """
 
     url: str
+    began: int
     login: tuple[str, str] = _LOGIN
 
     def connect(self, monkeypatch: pytest.MonkeyPatch, conn_id: str = "prometheus_default", **more: object) -> None:
@@ -45,14 +49,15 @@ class LivePrometheus:
 @pytest.fixture(scope="session")
 def _live_prometheus(stack, tmp_path_factory) -> Iterator[LivePrometheus]:
     folder = tmp_path_factory.mktemp("prometheus")
-    (folder / "history").write_text(_history(int(time.time())))
+    began = int(time.time())
+    (folder / "history").write_text(_history(began))
     _run("promtool", "tsdb", "create-blocks-from", "openmetrics", folder / "history", folder / "data")
     hashed = _run("htpasswd", "-nbBC", "5", *_LOGIN).strip()
     user, _, secret = hashed.partition(":")
     (folder / "web.yml").write_text(f"basic_auth_users:\n  '{user}': '{secret}'\n")
     (folder / "prometheus.yml").write_text("{}\n")
     with _serving(folder) as url:
-        yield LivePrometheus(url)
+        yield LivePrometheus(url, began)
 
 
 @pytest.fixture

@@ -28,6 +28,20 @@ def test_a_quoted_example_is_the_one_that_runs(page, path, parts, text):
     assert text == "\n".join(marked(path, part) for part in parts.split(", "))
 
 
+WHOLE = [
+    (page.name, text)
+    for page in [*PAGES, ROOT / "README.md"]
+    for text in re.findall(r"```python\n(.*?)```", page.read_text(), re.DOTALL)
+    if "import" in text and re.search(r"^dag = ", text, re.MULTILINE)
+]
+
+
+@pytest.mark.parametrize(("page", "text"), WHOLE, ids=[page for page, _ in WHOLE])
+def test_a_dag_that_is_copied_as_it_stands_is_found_by_airflow(page, text):
+    # [dag_processor] safe_mode: https://airflow.apache.org/docs/apache-airflow/stable/core-concepts/dags.html
+    assert "airflow" in text.lower(), f"{page}: without that word in it, Airflow passes the file by"
+
+
 def test_every_marked_part_is_quoted():
     quoted = {(path, part) for _, path, parts, _ in QUOTES for part in parts.split(", ")}
     paths = (ROOT / "dags").glob("*.py")

@@ -50,7 +50,7 @@ def get_provider_info() -> dict[str, object]:
             f"tke_provider.links.console.{name}"
             for name in ("ClusterLink", "WorkloadLink", "NodePoolLink", "ImageLink")
         ]
-        + ["tke_provider.links.reports.ReportsLink"],
+        + ["tke_provider.links.commits.CommitLink", "tke_provider.links.reports.ReportsLink"],
     }
 
 

@@ -49,6 +49,8 @@ class Kwok(Part):
             f"--kubeconfig={self.settings.kubeconfig or KUBECONFIG_FILE}",
             "--manage-all-nodes=false",
             f"--manage-nodes-with-annotation-selector={ANNOTATION}",
+            # A kubelet's. Without a lease, a node counts as dead after a minute, and its pods as not ready.
+            "--node-lease-duration-seconds=40",
             # Addresses of simulated pods: outside those of real ones.
             "--cidr=10.198.0.1/16",
             f"--server-address=127.0.0.1:{PORT}",

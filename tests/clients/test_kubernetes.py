@@ -196,7 +196,7 @@ async def test_a_missing_right_is_named_as_verb_and_resource(place, kubeconfig):
 
 
 async def test_a_cluster_that_is_not_there_is_out_of_reach(monkeypatch):
-    monkeypatch.setattr("tke_provider.clients.kubernetes._ATTEMPTS", 1)
+    monkeypatch.setattr("tke_provider.clients.kubernetes_connection._ATTEMPTS", 1)
     user = {"users": [{"name": "b", "user": {}}], "contexts": [{"name": "c", "context": {"cluster": "a", "user": "b"}}]}
     nowhere = {"current-context": "c", **user, "clusters": [{"name": "a", "cluster": {"server": "http://127.0.0.1:1"}}]}
     async with Cluster(yaml.safe_dump(nowhere), name="cls-1") as cluster:

@@ -7,7 +7,8 @@ import time
 
 import pytest
 
-from tke_provider.clients.plans import Found, Pace, Workloads, change, claims, is_due
+from tke_provider.clients.plan_targets import Found
+from tke_provider.clients.plans import Pace, Workloads, change, claims, is_due
 from tke_provider.domain.demand import SIZED_AT
 from tke_provider.domain.manifests import ObjectRef
 from tke_provider.domain.operations import OPERATION, SIZED_BY

@@ -128,6 +128,37 @@ async def test_a_registry_that_does_not_answer_is_worth_a_retry():
     assert caught.value.retryable
 
 
+class _Overloaded(BaseHTTPRequestHandler):
+    """A registry that wants a login, or would, if it were not short of breath."""
+
+    status: int
+
+    def do_HEAD(self) -> None:
+        self.do_GET()
+
+    def do_GET(self) -> None:
+        self.send_response(self.status if self.path == "/v2/" else 401)
+        self.end_headers()
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
+
+
+@pytest.mark.parametrize("status", [429, 503])
+async def test_a_registry_short_of_breath_is_not_taken_for_one_that_refuses_the_login(status):
+    handler = type("Overloaded", (_Overloaded,), {"status": status})
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+        thread.start()
+        name = f"127.0.0.1:{server.server_port}"
+        async with ImageRegistry(name, RegistryLogin(name, "user", "secret", float("inf"))) as speaker:
+            with pytest.raises(UnavailableError, match=f"HTTP {status}") as caught:
+                await speaker.digest("tests/web", "1")
+        server.shutdown()
+        thread.join()
+    assert caught.value.retryable
+
+
 @pytest.mark.parametrize(
     ("host", "url"),
     [("127.0.0.1:5050", "http://127.0.0.1:5050"), ("demo.tencentcloudcr.com", "https://demo.tencentcloudcr.com")],
@@ -295,6 +326,28 @@ async def test_the_token_services_no_is_a_matter_of_credentials_and_the_registry
     right = RegistryLogin(token_registry, "user", "secret", float("inf"))
     with pytest.raises(ForbiddenError, match="does not let this login use others/web"):
         await digest_of(right, "others/web", "1.0")
+
+
+@pytest.mark.parametrize("body", [b"<html>log in</html>", b"[]", b"{}"])
+async def test_a_token_service_without_a_token_is_worth_a_retry(body):
+    class Portal(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_: object) -> None:
+            """Say nothing."""
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Portal) as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+        thread.start()
+        async with ImageRegistry("demo.tencentcloudcr.com") as speaker:
+            with pytest.raises(UnavailableError, match="answers without a token") as caught:
+                await speaker._token({"realm": f"http://127.0.0.1:{server.server_port}/token"}, [])
+        server.shutdown()
+        thread.join()
+    assert caught.value.retryable
 
 
 async def test_a_login_is_not_sent_to_a_token_service_without_encryption():

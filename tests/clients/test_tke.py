@@ -26,7 +26,7 @@ async def pools(tke):
 
 
 async def test_an_open_endpoint_has_a_kubeconfig(tke):
-    assert await tke.endpoint_status(CLUSTER, external=True) == "Created"
+    assert (await tke.endpoint(CLUSTER, external=True)).status == "Created"
     assert yaml.safe_load(await tke.kubeconfig(CLUSTER, True))["kind"] == "Config"
 
 

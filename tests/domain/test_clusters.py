@@ -2,7 +2,17 @@ from __future__ import annotations
 
 import pytest
 
-from tke_provider.domain.clusters import NodePool, PoolKind, PoolNode, ScalingActivity
+from tke_provider.domain.clusters import (
+    Cluster,
+    Endpoint,
+    NodePool,
+    PoolKind,
+    PoolNode,
+    ScalingActivity,
+    assess_creation,
+    assess_deletion,
+)
+from tke_provider.domain.verdicts import State
 
 # Shortened to what is read; shapes and values as the cloud's API reference publishes them.
 REGULAR = {
@@ -106,3 +116,60 @@ def test_a_healthy_node_has_no_reason(said, reason):
 def test_an_activity_that_half_worked_failed(status, failed):
     activity = ScalingActivity.parse({"ActivityId": "asa-1", "StatusCode": status, "StatusMessage": "why"})
     assert (activity.failed, activity.reason) == (failed, "why")
+
+
+@pytest.mark.parametrize(
+    ("state", "verdict"),
+    [
+        ("Creating", State.PENDING),
+        ("Trading", State.PENDING),
+        ("Running", State.PASSED),
+        ("Abnormal", State.FAILED),
+        ("Isolated", State.FAILED),
+        ("Deleting", State.FAILED),
+    ],
+)
+def test_a_new_cluster_is_there_when_it_runs(state, verdict):
+    found = assess_creation(Cluster("cls-1", "day", state), "cls-1")
+    assert (found.state, found.reason) == (verdict, f"cluster cls-1 (day) is {state}")
+
+
+def test_a_cluster_that_is_not_listed_is_not_there_yet_or_is_gone():
+    assert assess_creation(None, "cls-1").state is State.PENDING
+    assert assess_deletion(None, "cls-1").state is State.PASSED
+    assert assess_deletion(Cluster("cls-1", "day", "Deleting"), "cls-1").state is State.PENDING
+
+
+def test_a_cluster_without_tags_is_read_though_the_cloud_says_null():
+    assert Cluster.parse({"ClusterId": "cls-1", "TagSpecification": None}).made_by == ""
+
+
+@pytest.mark.parametrize(
+    ("status", "seconds", "verdict"),
+    [
+        ("Created", 0, State.PASSED),
+        ("Creating", 900, State.PENDING),
+        ("NotFound", 10, State.PENDING),  # right after it was asked for it may not be shown
+        ("NotFound", 61, State.FAILED),
+        ("CreateFailed", 0, State.FAILED),
+    ],
+)
+def test_an_endpoint_opens(status, seconds, verdict):
+    assert Endpoint(True, status).opened("cls-1", seconds).state is verdict
+
+
+def test_words_beside_an_open_endpoint_are_no_failure():
+    assert Endpoint(False, "Created", "error").opened("cls-1", 0).state is State.PASSED
+
+
+@pytest.mark.parametrize(
+    ("status", "verdict"),
+    [
+        ("NotFound", State.PASSED),
+        ("Deleting", State.PENDING),
+        ("Created", State.PENDING),
+        ("DeletedFailed", State.FAILED),
+    ],
+)
+def test_an_endpoint_closes(status, verdict):
+    assert Endpoint(True, status).closed("cls-1").state is verdict

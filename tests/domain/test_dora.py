@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tke_provider.domain.dora import figures, in_words
+from tke_provider.domain.dora import commit_time, figures, in_words
+from tke_provider.domain.images import CREATED, REVISION
 from tke_provider.domain.releases import Record, Stage
 from tke_provider.exceptions import InputError
 
@@ -49,6 +50,23 @@ def test_a_commit_whose_time_nobody_knows_is_unknown_and_not_guessed():
     seen = figures([release(1, 10), release(2, 20)], START, END, {"commit-2": START + 15 * HOUR})
     assert (seen["lead_time"], seen["lead_times_unknown"]) == (seconds(5), 1)
     assert figures([release(1, 10)], START, END)["lead_time"] is None
+
+
+@pytest.mark.parametrize(
+    ("labels", "said"),
+    [
+        ({REVISION: "a", CREATED: "2026-01-01T00:00:00+00:00"}, START),
+        ({REVISION: "a", CREATED: "2026-01-01T08:00:00+08:00"}, START),
+        ({REVISION: "a", CREATED: "2026-01-01T00:00:00Z"}, START),
+        ({REVISION: "b", CREATED: "2026-01-01T00:00:00Z"}, None),
+        ({REVISION: "a", CREATED: "2026-01-01T00:00:00"}, None),
+        ({REVISION: "a", CREATED: "yesterday"}, None),
+        ({REVISION: "a"}, None),
+        ({}, None),
+    ],
+)
+def test_an_image_tells_the_time_of_its_own_commit_and_of_no_other(labels, said):
+    assert commit_time(labels, "a") == said
 
 
 def test_a_release_that_was_undone_by_itself_failed_and_lasted_until_the_old_version_was_back():

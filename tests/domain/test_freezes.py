@@ -68,6 +68,11 @@ def test_a_freeze_that_makes_no_sense_is_refused_when_the_dag_is_parsed(given, s
         Freeze(**{"name": "x", "zone": "Asia/Shanghai", **given})
 
 
+def test_a_freeze_that_never_ends_still_has_an_answer():
+    always = Freeze(name="closed", zone="Asia/Shanghai", cron="0 0 * * *", duration=timedelta(days=1))
+    assert frozen_at(at("2027-03-01 12:00"), [always]) == ("closed", at("2027-04-02 00:00"))
+
+
 def test_an_instant_without_zone_is_refused():
     with pytest.raises(InputError, match="has no time zone"):
         frozen_at(datetime(2027, 2, 5), [FESTIVAL])  # noqa: DTZ001

@@ -144,3 +144,55 @@ def test_two_targets_that_are_one_object_are_refused():
 
 def test_a_key_that_yaml_takes_for_a_word_is_told():
     assert "nothing is called" in mistakes(changed(("only_on:", "on:")))
+
+
+# --- what pools fall back to, and HorizontalPodCronscalers ------------------------------------------------------------
+
+SPARE = "  spare: {node_pool: spare, usual: 0}\n"
+NODES = "    node_pool: web\n"
+HOURS = "  hours: {cron_scaler: {namespace: production, name: hours, rule: morning}}\n"
+
+
+def falling_back(to: str, *, more: str = SPARE) -> str:
+    return changed((NODES, f"{NODES}    fallback: {to}\n"), ("  load:\n", f"{more}  load:\n"))
+
+
+def test_a_pool_says_what_it_falls_back_to():
+    assert parse(PLAN).targets["nodes"].fallback == "keep"
+    assert parse(falling_back("partial")).targets["nodes"].fallback == "partial"
+    nodes = parse(falling_back("{other_pool: spare}")).targets["nodes"]
+    assert (nodes.fallback, nodes.other_pool) == ("other_pool", "spare")
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        (falling_back("{other_pool: spar}"), "there is no target 'spar': did you mean 'spare'"),
+        (falling_back("{other_pool: nodes}"), "nodes is no other node pool"),
+        (falling_back("{other_pool: shop}"), "shop is no other node pool"),
+        (falling_back("later"), "keep, partial, or as in {other_pool: spare}"),
+        (
+            falling_back("{other_pool: spare}", more="  spare: {node_pool: s, usual: 0, cluster: cls-87654321}\n"),
+            "spare is a pool of another cluster",
+        ),
+        (
+            falling_back(
+                "{other_pool: spare}", more="  spare: {node_pool: s, usual: 0, fallback: {other_pool: nodes}}\n"
+            ),
+            "spare falls back to another pool itself",
+        ),
+        (
+            changed(("    guards: {min: 1, max: 40, step: 10}\n", "    fallback: partial\n")),
+            "only node pools fall back: pods wait for nodes",
+        ),
+    ],
+)
+def test_a_fallback_that_is_none_is_told_with_its_line(text, told):
+    with pytest.raises(ManifestError, match=rf"line \d+: .*{re.escape(told)}"):
+        parse(text)
+
+
+def test_a_horizontal_pod_cronscaler_or_one_rule_of_it_is_a_target():
+    hours = parse(changed(("  load:\n", f"{HOURS}  load:\n"))).targets["hours"]
+    assert (hours.kind, hours.object_name, hours.rule) == (Kind.CRON_SCALER, "hours", "morning")
+    assert str(hours) == "HorizontalPodCronscaler production/hours rule morning"

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tke_provider.domain.plans import Freeze, Kind, Percent, Plan, PlanWindow, Target
-from tke_provider.domain.proposals import Present, markdown, propose
+from tke_provider.domain.proposals import Present, Row, markdown, propose, stand_in
 from tke_provider.domain.scaling import Bounds
 from tke_provider.domain.windows import Recurring
 
@@ -143,3 +143,52 @@ def test_a_page_of_a_thousand_objects_stays_readable():
     page = markdown(propose(plan(5), NOW, [present(2, ref=f"Deployment shop/{n}") for n in range(1000)]))
     assert page.count("\n| Deployment") == 200
     assert page.endswith("and 800 more.")
+
+
+@pytest.mark.parametrize(
+    ("wanted", "free", "told"),
+    [
+        (5, 2, ("quota team (cpu 3 of 4) has room for 2 pods more",)),
+        (5, 3, ()),
+        (1, 0, ()),
+        (Percent(100), 0, ()),
+    ],
+)
+def test_what_a_quota_has_no_room_for_is_blocked_and_nothing_else(wanted, free, told):
+    there = present(2, room=(free, "quota team (cpu 3 of 4)"))
+    assert row(plan(wanted), there).blockers == told
+
+
+# --- standing in ------------------------------------------------------------------------------------------------------
+
+
+def lent(after: int | Bounds, missing: int, *, before: int | Bounds = 1, budget: float | None = None, **spare) -> Row:
+    """The row of pool spare that stands in for so many nodes of pool web."""
+    web = Target(name="web", kind=Kind.NODE_POOL, usual=1, price=1)
+    other = Target(**{"name": "spare", "kind": Kind.NODE_POOL, "usual": 1, **spare})
+    whole = Plan(name="p", zone="UTC", targets={"web": web, "spare": other}, windows=[], budget=budget)
+    short = Row(target="web", ref="web", before=1, after=5, wanted=5, usual=1)
+    own = Row(target="spare", ref="spare", before=before, after=after, wanted=after, usual=1)
+    proposal = propose(whole, NOW, [])
+    return stand_in(whole, proposal, own, missing, short)
+
+
+@pytest.mark.parametrize(
+    ("after", "more", "gets"),
+    [
+        (1, {}, 4),
+        (1, {"maximum": 3}, 3),
+        (1, {"step": 2}, 3),
+        (Bounds(1, 2), {"before": Bounds(1, 2)}, Bounds(4, 4)),
+        (Bounds(1, 9), {"before": Bounds(1, 9)}, Bounds(4, 9)),
+    ],
+)
+def test_a_pool_brings_the_missing_nodes_besides_its_own_within_its_guards(after, more, gets):
+    found = lent(after, 3, **more)
+    assert (found.after, found.stands_in_for) == (gets, "web")
+    assert found.reason.endswith("standing in for web")
+
+
+def test_a_stand_in_that_would_cost_too_much_is_blocked():
+    assert not lent(1, 3, price=2, budget=3).blockers, "what the others would have cost is spared"
+    assert lent(1, 3, price=3, budget=3).blockers == ("the plan's budget of 3 an hour, of which this would take 6",)

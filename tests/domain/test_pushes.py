@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
-import pytest
+import itertools
+import re
 
-from tke_provider.domain.pushes import Push, Wanted, same_place
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tke_provider.domain.pushes import Move, Push, Wanted, line_of, run_id_of, same_place, superseded
 from tke_provider.exceptions import InputError
 
 URL = "https://git.example/team/shop.git"
@@ -76,3 +81,52 @@ def test_what_cannot_be_built_is_refused(wrong):
 def test_a_setting_that_starts_nothing_is_refused(wrong):
     with pytest.raises(InputError):
         wanted(**wrong)
+
+
+def waiting(moves: list[tuple[str, str]], arrival: list[int]) -> list[Move]:
+    """Return what is left of moves of a branch that arrive one by one while nothing begins."""
+    arrived: list[Move] = []
+    skipped: set[str] = set()
+    for number in arrival:
+        arrived.append(Move(str(number), *moves[number]))
+        skipped |= set(superseded(arrived))
+    return [each for each in arrived if each.run_id not in skipped]
+
+
+@given(st.permutations(range(5)))
+def test_of_heads_that_wait_the_last_is_built_alone_in_whatever_order_they_are_delivered(arrival):
+    moves = list(itertools.pairwise("abcdef"))
+    assert [each.after for each in waiting(moves, arrival)] == ["f"]
+
+
+@given(st.lists(st.sampled_from("abcd"), min_size=2, max_size=9))
+def test_the_last_head_is_built_though_the_branch_went_there_and_back(heads):
+    moves = [(before, after) for before, after in itertools.pairwise(heads) if before != after]
+    left = waiting(moves, list(range(len(moves))))
+    assert [each.after for each in left][-1:] == [after for _, after in moves][-1:]
+
+
+def test_what_is_not_certain_is_built():
+    assert len(waiting([("a", "b"), ("c", "d")], [0, 1])) == 2
+    assert len(waiting([("a", "b"), ("b", "a")], [0, 1])) == 2
+    assert len(waiting([("", "a"), ("", "b")], [0, 1])) == 2
+
+
+def test_the_id_of_a_run_tells_its_move_and_no_other_id_does():
+    push = Push(("https://git.example/a.git",), branch="main", commit="b" * 40, before="a" * 40)
+    run_id = run_id_of("shop", push, "0" * 32)
+    assert run_id.startswith(line_of("shop", push))
+    assert Move.read(run_id) == (run_id, "a" * 10, "b" * 10)
+    assert re.fullmatch(r"[A-Za-z0-9_.~:+-]{1,250}", run_id_of("x" * 150, push, "0" * 32))
+    assert Move.read("manual__2026-01-01T00:00:00+00:00") is None
+
+
+@given(st.text(), st.text())
+def test_no_text_breaks_the_comparison_of_addresses(ours, theirs):
+    push = Push((theirs or "x",), branch="main", commit="a" * 40)
+    Wanted("dag", (ours,)).conf(push)
+
+
+def test_two_addresses_that_cannot_be_read_are_not_the_same():
+    push = Push(("http://[",), branch="main", commit="a" * 40)
+    assert Wanted("dag", ("https://[",)).conf(push) == "repository is not on the list"

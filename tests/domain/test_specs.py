@@ -166,7 +166,52 @@ def test_the_example_is_read():
             "workload: {}\n    strategy: {type: canary, gates: [{name: a, query: b}]}",
             "line 14: Gate 'a'",
         ),
+        (
+            "workload: {}",
+            "workload: {}\n    strategy: {type: canary, gates: [{name: a, query: \"up{app='{srvice}'}\", at_most: 1}]}",
+            "line 14: Nobody fills in",
+        ),
         ("application: shop", "application: shop\napplication: web", "line 2: says 'application' a second time"),
+        (
+            "workload: {}",
+            "workload: {}\n    test: {command: a, min_coverage: 80}",
+            "line 14: it needs coverage, the path of the report",
+        ),
+        (
+            "workload: {}",
+            "workload: {}\n    test: {command: a, min_coverage: 0.8, coverage: /tmp/c.xml}",
+            "line 14: 'services.shop.test.min_coverage' is 0.8: write a percentage",
+        ),
+        (
+            "workload: {}",
+            "workload: {}\n    test: {command: a, secrets: [db]}",
+            "line 14: the engine has no secrets: write runner: pod",
+        ),
+        (
+            "workload: {}",
+            "workload: {}\n    test: {command: a, quarantine: [{test: '*', reason: x, until: 2030-12-31}]}",
+            "line 14: The quarantine entry '*' means every test",
+        ),
+        (
+            "repositories: production}",
+            "repositories: production, watch: {gates: [{name: a, query: up, at_most_times_baseline: 2}]}}",
+            "line 5: the old version has gone by then: give a baseline",
+        ),
+        (
+            "repositories: production}",
+            "repositories: production, watch: {gates: [{name: a, query: \"up{pod='{pods}'}\", at_most: 2}]}}",
+            "line 5: Nobody fills in",
+        ),
+        (
+            "url: https://example.com/shop.git}",
+            "url: git@example.com:shop.git}\nbuildkit: {image: moby/buildkit}",
+            "line 2: BuildKit fetches the commit itself",
+        ),
+        (
+            "application: shop\n",
+            "application: shop\nplatform: linux/amd64,linux/arm64\n",
+            "line 2: the engine builds for one platform: add buildkit",
+        ),
     ],
 )
 def test_a_mistake_is_told_with_its_line(old, new, told):
@@ -197,6 +242,9 @@ application: shop
 git: {url: https://example.com/shop.git, connection: git}
 base_image: python
 build_args: {A: b}
+platform: linux/amd64,linux/arm64
+buildkit: {image: moby/buildkit, secrets: {npmrc: npm}, attestations: {provenance: mode=max}}
+reports: {path: "s3://reports", url: https://reports.example.com}
 concurrency: 4
 environments:
   - name: test
@@ -209,9 +257,21 @@ environments:
     namespace: shop-live
     repositories: production
     approval: {approvers: [ann]}
+    scan: {limits: {critical: 0, high: 1}}
     freezes: [{name: night, zone: Asia/Shanghai, cron: 0 18 * * *, hours: 12}]
+    watch: {looks: 3, gates: [{name: errors, query: up, at_most: 1}]}
 services:
-  prices: {path: prices, manifests: {test: a, live: b}, inputs: [libs], test: {command: [pytest, -q]}}
+  prices:
+    path: prices
+    manifests: {test: a, live: b}
+    inputs: [libs]
+    test:
+      command: [pytest, -q]
+      coverage: /tmp/c.xml
+      min_coverage: 80
+      quarantine: [{test: a::b, reason: SHOP-7, until: 2030-12-31}]
+      runner: pod
+      secrets: [db]
   shop:
     path: shop
     depends_on: [prices]
@@ -278,6 +338,8 @@ KINDS = [
     *classes(specs.Workload, "workload"),
     (specs.Git, "git"),
     (specs.UnitTests, "test"),
+    (specs.BuildKit, "buildkit"),
+    (specs.Reports, "reports"),
 ]
 
 

@@ -138,6 +138,24 @@ def test_a_person_deploys_and_approves_on_the_board(browser, api, live, good, re
     assert api.state("ci_cd", run_id) == "success", states
 
 
+def test_a_person_rolls_back_to_a_release_of_the_history(browser, api, live):
+    api.unpause("roll_back")
+    before = set(api.runs("roll_back"))
+    cell = "//section[starts-with(@aria-label, 'shop in production')]"
+    browser.open("plugin/tke")
+    browser.see(f"{cell}//button[text()='History']").click()
+    browser.see(f"({cell}//button[text()='Roll back to this'])[last()]").click()
+    field = browser.see("//input[@id='Roll back-revision']")
+    assert field.get_attribute("value")
+    assert browser.see("//input[@id='Roll back-service']").get_attribute("value") == "shop"
+    browser.keep("roll-back")
+    browser.see("//form//button[text()='Roll back'][not(@disabled)]").click()
+    browser.see("//form//*[contains(text(), 'Started:')]")
+    (run_id,) = set(api.runs("roll_back")) - before
+    states = {task["task_id"]: task["state"] for task in api.follow("roll_back", run_id)}
+    assert api.state("roll_back", run_id) == "success", states
+
+
 @pytest.mark.parametrize(
     "path", ["releases", "calendars", "live?cluster=cls-local000&namespace=production&service=shop"]
 )

@@ -67,6 +67,8 @@ def candidate(live, apps):
                                 "name": "shop",
                                 "image": container.image,
                                 "command": command,
+                                # The service finds the port by its name.
+                                "ports": container.ports,
                                 "env": [{"name": "COMMIT", "value": version}],
                                 "readinessProbe": {"httpGet": {"path": "/healthz", "port": 8080}},
                             }

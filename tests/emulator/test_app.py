@@ -103,5 +103,5 @@ def test_nonsense_to_the_remote_control_is_answered_with_a_sentence(emulator):
         trouble = client.post("/_emulator/trouble", json={"kind": "locusts"})
         body = client.post("/_emulator/trouble", content=b"[1")
     assert (kind.status_code, trouble.status_code, body.status_code) == (400, 400, 400)
-    assert "no such kind; there are default, endpoint" in kind.json()["error"]
+    assert "no such kind; there are default, cluster, endpoint" in kind.json()["error"]
     assert "no kind of trouble; there are throttle" in trouble.json()["error"]

@@ -270,3 +270,60 @@ def test_a_temporary_emulator_takes_its_nodes_with_it_and_another_keeps_its_own(
         staying.cloud.nodes.reconcile()
         assert (nodes(staying), nodes(leaving)) == (2, 0)
     assert nodes(staying) == 0
+
+
+def test_a_pool_grows_for_pods_without_a_node_and_shrinks_when_they_are_gone(backed, api):
+    backed.admin("POST", "clock", idle={"mode": "seconds", "amount": 1})
+    backed.desire(0)
+    backed.tke("ModifyClusterNodePool", ClusterId=CLUSTER, NodePoolId=REGULAR, EnableAutoscale=True, MaxNodesNum=2)
+    namespace = f"emulator-{uuid.uuid4().hex[:8]}"
+    api.create_namespace({"metadata": {"name": namespace}})
+    pod = {
+        "metadata": {"generateName": "big-"},
+        "spec": {
+            "terminationGracePeriodSeconds": 0,
+            "containers": [{"name": "big", "image": "big", "resources": {"requests": {"cpu": "3"}}}],
+            "nodeSelector": {POOL: REGULAR, OWNER: backed.cloud.state.owner},
+            "tolerations": [{"operator": "Exists"}],
+        },
+    }
+    try:
+        for _ in range(3):
+            api.create_namespaced_pod(namespace, pod)
+        # A pod fills a node, and the third one would need a third node.
+        nodes = wait_for(api, backed, REGULAR, 2)
+        running = {each.spec.node_name for each in _pods(api, namespace, 2)}
+        assert running == {node.metadata.name for node in nodes}
+        assert backed.pool()["DesiredNodesNum"] == 2
+    finally:
+        api.delete_namespace(namespace)
+    wait_for(api, backed, REGULAR, 0)
+    kinds = [activity["ActivityType"] for activity in backed.activities()]
+    assert kinds[:3] == ["REMOVE_INSTANCES", "REMOVE_INSTANCES", "SCALE_OUT"]
+
+
+def _pods(api: Any, namespace: str, number: int) -> list[Any]:
+    """Watch until so many pods run."""
+    from kubernetes import watch
+
+    def running() -> list[Any]:
+        return [pod for pod in api.list_namespaced_pod(namespace).items if pod.status.phase == "Running"]
+
+    watcher = watch.Watch()
+    for _ in watcher.stream(api.list_namespaced_pod, namespace, timeout_seconds=60):
+        if len(running()) == number:
+            watcher.stop()
+    assert len(running()) == number
+    return running()
+
+
+def test_a_machine_keeps_a_lease_or_it_would_count_as_dead_in_a_minute(backed, api):
+    from kubernetes import client, watch
+
+    (node,) = wait_for(api, backed, REGULAR, 1)
+    leases = client.CoordinationV1Api(api.api_client)
+    watcher = watch.Watch()
+    for event in watcher.stream(leases.list_namespaced_lease, "kube-node-lease", timeout_seconds=60):
+        if event["object"].metadata.name == node.metadata.name:
+            watcher.stop()
+    assert leases.read_namespaced_lease(node.metadata.name, "kube-node-lease").spec.renew_time

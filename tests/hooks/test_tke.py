@@ -12,7 +12,7 @@ async def test_tke_answers_through_the_connection(cloud, monkeypatch):
     cloud.connect(monkeypatch)
     hook = TkeHook()
     async with await hook.tke() as tke:
-        assert await tke.endpoint_status(await hook.default_cluster(), external=True) == "Created"
+        assert (await tke.endpoint(await hook.default_cluster(), external=True)).status == "Created"
 
 
 async def test_a_connection_without_a_cluster_is_said(cloud, monkeypatch):

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import time
+from datetime import timedelta
 from types import SimpleNamespace
 
 import pytest
@@ -68,6 +69,19 @@ def test_it_defers_when_it_has_to_wait_and_the_deadline_goes_with_it():
         change.execute(CONTEXT)
     assert deferred.value.method_name == "execute_complete"
     assert deferred.value.trigger.deadline == pytest.approx(time.time() + 300, abs=10)
+
+
+def test_the_execution_timeout_of_airflow_holds_while_the_task_is_deferred():
+    change = Change(
+        verdicts=[pending("coming")],
+        deferrable=True,
+        defer_after=0,
+        timeout=300,
+        execution_timeout=timedelta(seconds=30),
+    )
+    with pytest.raises(TaskDeferred) as deferred:
+        change.execute(CONTEXT)
+    assert deferred.value.trigger.deadline == pytest.approx(time.time() + 30, abs=10)
 
 
 def test_what_is_reached_in_a_moment_is_not_deferred_either():

@@ -145,5 +145,5 @@ async def test_only_the_builds_of_unchanged_services_are_skipped(place, shop):
 @pytest.mark.parametrize("build", ["everything", ""])
 async def test_a_misspelt_choice_is_refused(place, shop, build):
     operator = detect(place, shop, shop.first, build=build)
-    with pytest.raises(AirflowFailException, match="write one of changed, all"):
+    with pytest.raises(AirflowFailException, match="write one of 'changed', 'all'"):
         await asyncio.to_thread(operator.execute, run_of())

@@ -164,7 +164,7 @@ async def test_a_missing_secret_is_named(task):
 
 async def test_secrets_become_variables_and_what_tests_print_of_them_is_masked(task, place, monkeypatch):
     masked: list[str] = []
-    monkeypatch.setattr("tke_provider.hooks.tencent_cloud.mask_secret", masked.append)
+    monkeypatch.setattr("tke_provider.hooks.connections.mask_secret", masked.append)
     data = {"PASSWORD": base64.b64encode(b"hunter2\nsecond-line").decode()}
     metadata = {"name": "database", "namespace": place.namespace}
     await place.cluster.create({"apiVersion": "v1", "kind": "Secret", "metadata": metadata, "data": data})

@@ -1,4 +1,4 @@
-"""HorizontalPodCronscalers on a real API server; their controller belongs to the cloud, so here they only lie there."""
+"""HorizontalPodCronscalers on a real API server. What they do there is seen with the plans that size them."""
 
 from __future__ import annotations
 
@@ -21,25 +21,9 @@ NIGHT = {"name": "night", "schedule": "0 0 20 * * *", "size": 1, "exclude": ["* 
 
 
 @pytest.fixture
-async def served(place):
-    """A cluster that has the add-on, which other tests may have installed already."""
-    group = API_VERSION.partition("/")[0]
-    schema = {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
-    versions = [{"name": "v1", "served": True, "storage": True, "schema": {"openAPIV3Schema": schema}}]
-    names = {"kind": KIND, "plural": f"{KIND.lower()}s"}
-    definition = {
-        "apiVersion": "apiextensions.k8s.io/v1",
-        "kind": "CustomResourceDefinition",
-        "metadata": {"name": f"{names['plural']}.{group}"},
-        "spec": {"group": group, "scope": "Namespaced", "names": names, "versions": versions},
-    }
-    there = await place.cluster.get(ObjectRef.of(definition))
-    if not there:
-        await place.cluster.create(definition)
+async def served(controller, place):
+    """A cluster that has the add-on."""
     await eventually(lambda: place.cluster.list(API_VERSION, KIND, place.namespace))
-    yield
-    if not there:
-        await place.cluster.delete(ObjectRef.of(definition))
 
 
 async def run(place, *rules: dict[str, Any], **more: Any) -> dict[str, Any]:

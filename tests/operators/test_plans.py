@@ -26,13 +26,6 @@ pytestmark = pytest.mark.stack
 DAY, NIGHT = "2026-11-23T10:00:00+08:00", "2026-11-23T22:00:00+08:00"
 
 
-@pytest.fixture
-def clouds(cloud, kubeconfig, monkeypatch):
-    """One connection: the emulated cloud's node pools, and the live cluster's services."""
-    cloud.connect(monkeypatch, kubeconfig_secret=kubeconfig)
-    return cloud
-
-
 def hours(
     place, sizes: str = "{web: 3}", *more: str, targets: str = "", web: str = "", service: str = "name: web"
 ) -> str:
@@ -157,6 +150,27 @@ async def test_nothing_is_changed_in_a_freeze(place, clouds):
     freeze = "freezes:\n  - {name: audit, from: 2026-11-23 00:00, until: 2026-11-24 00:00}"
     result = await apply(hours(place, "{web: 3}", freeze))
     assert (result["frozen"], result["rows"], await size(place)) == ("audit", [], 1)
+
+
+async def test_a_quota_that_has_no_room_for_the_pods_is_told_before_anything_is_changed(place, clouds):
+    workload = place.workload(replicas=1)
+    workload["metadata"]["namespace"] = place.namespace
+    workload["spec"]["template"]["spec"]["containers"][0]["resources"] = {"requests": {"cpu": "300m"}}
+    await place.cluster.create(workload)
+    quota = place.ref("ResourceQuota", "team", "v1")
+    metadata = {"name": quota.name, "namespace": quota.namespace}
+    made = {"apiVersion": "v1", "kind": "ResourceQuota", "metadata": metadata, "spec": {"hard": {"requests.cpu": "1"}}}
+    await place.cluster.create(made)
+
+    async def counted() -> bool:
+        status = (await place.cluster.get(quota)).get("status") or {}
+        return (status.get("used") or {}).get("requests.cpu") == "300m"
+
+    await until(counted)
+    result = await rehearse(hours(place, "{web: 5}"))
+    assert [row["state"] for row in result["rows"]] == ["blocked"]
+    assert "quota team (requests.cpu 300m of 1) has room for 2 pods more" in result["markdown"]
+    assert list(states(await rehearse(hours(place, "{web: 3}"))).values()) == ["to change"]
 
 
 async def test_an_autoscaler_that_may_be_changed_gets_the_bounds_and_gets_them_back(place, clouds):

@@ -66,6 +66,10 @@ def test_a_scan_is_started_once_and_waited_for(tcr_cloud, pushed):
     waiting.start()
     while waiting.is_alive() and not tcr_cloud.calls("CreateAssetImageRegistryScanTask"):
         waiting.join(0.1)
+    # The call stands in the log before it has its effect; a look that follows has seen that.
+    looks = len(tcr_cloud.calls("DescribeAssetImageRegistryList"))
+    while waiting.is_alive() and len(tcr_cloud.calls("DescribeAssetImageRegistryList")) == looks:
+        waiting.join(0.1)
     tcr_cloud.tell("scan", digest=pushed.digest)
     waiting.join(60)
     assert done["verdict"] == "passed"

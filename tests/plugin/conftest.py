@@ -27,7 +27,7 @@ def database():
 
     initdb()
     params = {"git_url": Param(type="string"), "commit": Param(type="string", pattern="^[0-9a-f]{40}$")}
-    with DAG("from_push", schedule=None, params=params) as dag:
+    with DAG("from_push", schedule=None, params=params, is_paused_upon_creation=False) as dag:
         EmptyOperator(task_id="build")
     with create_session() as session:
         session.add(DagBundleModel(name="tests"))
@@ -45,11 +45,13 @@ def runs(database):
 
     def read() -> list[DagRun]:
         with create_session() as session:
-            return list(session.scalars(select(DagRun).order_by(DagRun.id)).unique())
+            return list(
+                session.scalars(select(DagRun).where(DagRun.dag_id == "from_push").order_by(DagRun.id)).unique()
+            )
 
     yield read
     with create_session() as session:
-        session.execute(delete(DagRun))
+        session.execute(delete(DagRun).where(DagRun.dag_id == "from_push"))
 
 
 @pytest.fixture

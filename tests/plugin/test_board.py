@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
 import pytest
 
+from tke_provider import plugin
 from tke_provider.plugin import events, plans
 from tke_provider.plugin.board import look
 
+STATIC = Path(plugin.__file__).parent / "static"
 PLAN = """\
 name: nights
 time_zone: UTC
@@ -42,11 +47,44 @@ def released(database):
         session.execute(delete(AssetModel))
 
 
-def test_releases_are_read_newest_first_and_nobody_elses_events(released):
-    read = events.releases()
-    assert [each["revision"] for each in read] == [2, 1]
-    assert {each["uri"] for each in read} == {"tke://cls-1/production/shop"}
-    assert read[0]["dag_id"] == "ci_cd"
+def test_the_newest_release_of_a_service_is_read_and_nobody_elses_events(released):
+    (read,) = events.releases()
+    assert (read["revision"], read["dag_id"]) == (2, "ci_cd")
+    assert (read["uri"], read["cluster"], read["namespace"]) == ("tke://cls-1/production/shop", "cls-1", "production")
+
+
+def test_a_tab_shows_what_its_dag_or_run_released(released):
+    assert [each["run_id"] for each in events.releases("ci_cd", "r")] == ["r"]
+    assert events.releases("other") == []
+    assert events.releases("ci_cd", "another") == []
+
+
+def test_what_was_posted_by_hand_says_nothing_about_where_it_is(released):
+    from airflow.models.asset import AssetEvent
+    from airflow.utils.session import create_session
+    from sqlalchemy import update
+
+    with create_session() as session:
+        session.execute(update(AssetEvent).values(extra={"service": "elsewhere", "namespace": 7}))
+    (read,) = events.releases()
+    assert (read["service"], read["namespace"]) == ("shop", "production")
+
+
+def test_a_busy_service_hides_no_quiet_one(released):
+    from airflow.models.asset import AssetEvent, AssetModel
+    from airflow.utils.session import create_session
+
+    with create_session() as session:
+        busy = AssetModel(name="busy", uri="tke://cls-1/production/busy", group="asset")
+        session.add(busy)
+        session.flush()
+        session.add_all([AssetEvent(asset_id=busy.id, extra={"revision": number}) for number in range(300)])
+    assert [each["service"] for each in events.releases()] == ["busy", "shop"]
+
+
+def test_only_what_was_released_is_looked_at(released):
+    assert events.is_known("tke://cls-1/production/shop")
+    assert not events.is_known("tke://cls-1/kube-system/secrets")
 
 
 @pytest.fixture
@@ -75,6 +113,8 @@ def test_calendars_come_from_the_plans_of_the_dags_that_apply_them(planned):
     assert drawn["nights_off"]["zone"] == "UTC"
     sizes = {size for _, _, size, _ in drawn["nights_off"]["targets"]["shop"]}
     assert sizes == {"4", "1"}
+    place = {"cluster": "", "namespace": "production", "service": "shop"}
+    assert drawn["nights_off"]["services"] == {"shop": place}
     assert "error" in drawn["broken"]
 
 
@@ -83,10 +123,20 @@ def test_a_stranger_reads_nothing(client, path):
     assert client.get(f"/api/{path}").status_code == 401
 
 
-def test_the_page_is_shipped(client):
+def test_the_page_is_shipped_whole(client):
     answer = client.get("/static/board.js")
-    assert answer.status_code == 200
     assert "AirflowPlugin" in answer.text
+    files = [answer.text]
+    while files:
+        for name in re.findall(r'from "\./(\w+\.js)"', files.pop()):
+            answer = client.get(f"/static/{name}")
+            assert (answer.status_code, answer.headers["content-type"].partition(";")[0]) == (200, "text/javascript")
+            files.append(answer.text)
+
+
+@pytest.mark.parametrize("path", list(STATIC.glob("*.js")), ids=lambda path: path.name)
+def test_nothing_of_the_page_comes_from_elsewhere(path):
+    assert "//" not in re.sub(r"^\s*//.*$|\s// .*$", "", path.read_text(), flags=re.MULTILINE)
 
 
 async def test_a_cluster_that_cannot_be_asked_is_an_answer(cloud, monkeypatch):

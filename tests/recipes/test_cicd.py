@@ -8,7 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+import yaml
 
+from tke_provider.domain.scans import NONE_SEVERE
 from tke_provider.domain.specs import load
 from tke_provider.exceptions import ManifestError, NotFoundError
 from tke_provider.operators.blue_green import TkeBlueGreenDeployOperator
@@ -130,6 +132,20 @@ def test_environments_that_share_repositories_promote_nothing():
     assert "test.deploy.top" in everything_before(dag, "live.deploy.top")
 
 
+def test_each_environment_is_in_its_own_cluster():
+    here = "repositories: test, connection: near, cluster: cls-near, region: ap-guangzhou}"
+    there = "repositories: production, connection: far, cluster: cls-far, region: ap-beijing, registry: tcr-far"
+    dag = cicd_dag(DIAMOND.replace("repositories: test}", here).replace("repositories: production", there))
+    seen = {
+        (each.task_id.split(".")[0], each.tke_conn_id, each.cluster_id, each.region)
+        for each in dag.tasks
+        if each.task_id.startswith(("test.deploy", "live.deploy"))
+    }
+    assert seen == {("test", "near", "cls-near", "ap-guangzhou"), ("live", "far", "cls-far", "ap-beijing")}
+    promote = dag.get_task("live.promote.top")
+    assert (promote.tke_conn_id, promote.registry_id, promote.to_registry_id) == ("far", None, "tcr-far")
+
+
 def test_a_closed_namespace_is_closed_before_anything_runs_in_it():
     dag = cicd_dag(DIAMOND.replace("repositories: test}", "repositories: test, isolation: {}}"))
     assert "test.isolation" in everything_before(dag, "test.deploy.base")
@@ -146,6 +162,59 @@ def test_smoke_tests_come_last():
     dag = cicd_dag(DIAMOND.replace("repositories: test}", "repositories: test, smoke_tests: [{service: top}]}"))
     assert "test.deploy.top" in everything_before(dag, "test.smoke_tests.top_1")
     assert "test.smoke_tests.top_1" in everything_before(dag, "live.approval")
+
+
+def test_metrics_are_watched_after_the_smoke_tests_and_before_the_next_environment():
+    watch = "watch: {looks: 3, interval: 5, gates: [{name: errors, query: 'x{ns=\"{namespace}\"}', at_most: 1}]}"
+    dag = cicd_dag(
+        DIAMOND.replace("repositories: test}", f"repositories: test, smoke_tests: [{{service: top}}], {watch}}}")
+    )
+    task = dag.get_task("test.watch")
+    assert (task.looks, task.interval, task.new["namespace"], task.deferrable) == (3, 5, "shop-test", True)
+    assert "test.smoke_tests.top_1" in everything_before(dag, "test.watch")
+    assert "test.watch" in everything_before(dag, "live.approval")
+
+
+def test_an_image_is_scanned_where_it_is_before_anybody_is_asked():
+    dag = cicd_dag(DIAMOND.replace("approval: {}", "approval: {}, scan: {limits: {critical: 0, high: 2}, start: true}"))
+    gate = dag.get_task("live.scan.top")
+    assert (gate.limits, gate.start_scan, gate.deferrable) == ({"critical": 0, "high": 2}, True, True)
+    assert gate.image.operator.task_id == "top.image"
+    assert {f"live.scan.{each}" for each in ("base", "left", "right", "top")} <= everything_before(dag, "live.approval")
+    assert cicd_dag(DIAMOND.replace("approval: {}", "scan: {}")).get_task("live.scan.top").limits == NONE_SEVERE
+
+
+def test_a_worker_without_an_engine_builds_by_buildkit_and_tests_in_a_pod():
+    asked = "buildkit: {image: mirror/buildkit, namespace: builds, cache: cache, secrets: {npmrc: npm}}\n"
+    test = "{command: pytest, runner: pod, namespace: checks, secrets: [db], pull_secrets: [tcr]}"
+    here = ENVIRONMENTS.replace("repositories: test}", "repositories: test, cluster: cls-test, connection: mine}")
+    dag = cicd_dag(asked + here + f"  web: {{path: web, test: {test}, workload: {{}}}}\n")
+    build, tests = dag.get_task("web.build"), dag.get_task("web.unit_tests")
+    assert (build.builder, build.buildkit_image, build.buildkit_conn_id) == (
+        "buildkit",
+        "mirror/buildkit",
+        "buildkit_default",
+    )
+    assert (build.namespace, build.cache_tag, build.secrets) == ("builds", "cache", {"npmrc": "npm"})
+    assert (tests.runner, tests.namespace, tests.secrets) == ("pod", "checks", ["db"])
+    assert tests.pod_spec == {"imagePullSecrets": [{"name": "tcr"}]}
+    assert {(each.tke_conn_id, each.cluster_id) for each in (build, tests)} == {("mine", "cls-test")}
+
+
+def test_what_nobody_asked_for_is_built_and_tested_by_the_engine():
+    dag = cicd_dag(DIAMOND)
+    assert (dag.get_task("top.build").builder, dag.get_task("top.unit_tests").runner) == ("engine", "engine")
+
+
+def test_coverage_quarantine_and_reports_are_those_of_the_tests():
+    flaky = {"test": "shop::test_slow*", "reason": "SHOP-7", "until": "2030-12-31"}
+    test = f"{{command: pytest, coverage: /tmp/c.xml, min_coverage: 80, quarantine: [{flaky}]}}"
+    kept = 'reports: {path: "s3://reports", url: https://reports.example.com}\n'
+    dag = cicd_dag(kept + ENVIRONMENTS + f"  web: {{path: web, test: {test}, workload: {{}}}}\n")
+    tests = dag.get_task("web.unit_tests")
+    tests._check()  # what the spec lets through, the task takes
+    assert (tests.coverage_path, tests.min_coverage, tests.quarantine) == ("/tmp/c.xml", 80, [flaky])
+    assert (tests.reports_path, tests.reports_url) == ("s3://reports", "https://reports.example.com")
 
 
 def test_the_form_asks_for_what_changes_from_run_to_run():
@@ -200,3 +269,15 @@ def test_the_short_form_in_the_documentation_is_one():
     page = (ROOT / "docs" / "specs.md").read_text()
     (form,) = re.findall(r"```yaml\n(workload:.*?)```", page, re.DOTALL)
     load(ENVIRONMENTS + "  shop:\n    path: shop\n" + textwrap.indent(form, "    "))
+
+
+def test_builds_tests_and_metrics_in_the_documentation_are_understood():
+    page = (ROOT / "docs" / "specs.md").read_text()
+    shown = {}
+    for text in re.findall(r"```yaml\n((?:buildkit|environments):.*?)```", page, re.DOTALL):
+        shown |= yaml.safe_load(text.replace("2030-12-31", "'2030-12-31'"))
+    spec = yaml.safe_load(ENVIRONMENTS + "  shop: {path: shop, workload: {}}")
+    spec["environments"][0] |= {"watch": shown["environments"][0]["watch"]}
+    spec["services"]["shop"] |= shown["services"]["shop"]
+    dag = cicd_dag(yaml.safe_dump({**spec, "buildkit": shown["buildkit"], "reports": shown["reports"]}))
+    assert {"test.watch", "shop.unit_tests"} <= set(dag.task_ids)

@@ -43,6 +43,7 @@ def test_a_pass_from_the_trigger_ends_it():
     [
         (failed("the image is not found").as_event(), r"the image is not found\."),
         (expired("1 of 2 pods are available").as_event(), r"Not within 30 seconds: 1 of 2 pods are available\."),
+        (failed("Cluster a has no Pod b; name another.").as_event(), r"^Cluster a has no Pod b; name another\.$"),
         (None, "which is no verdict"),
     ],
 )

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import asyncio
+import time
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -52,6 +54,15 @@ def test_it_waits_in_the_triggerer(cloud):
     cloud._ask("POST", "tell", {"what": "node"})
     verdict = asyncio.run(deferred.value.trigger.wait())
     sensor(deferrable=True).execute_complete({}, event=verdict.as_event())
+
+
+def test_the_execution_timeout_of_airflow_holds_while_the_sensor_is_deferred(cloud):
+    cloud._ask("POST", "clock", {"node": {"mode": "told"}})
+    resize(3)
+    ask = sensor(deferrable=True, timeout=600, execution_timeout=timedelta(seconds=30))
+    with pytest.raises(TaskDeferred) as deferred:
+        ask.execute({})
+    assert deferred.value.trigger.deadline == pytest.approx(time.time() + 30, abs=10)
 
 
 def test_what_the_cloud_gave_up_on_is_not_waited_for(cloud):

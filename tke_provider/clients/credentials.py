@@ -12,6 +12,7 @@ import weakref
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from tke_provider.clients.tencent_cloud import Key, TencentCloudClient
+from tke_provider.clients.tls import trusted
 from tke_provider.exceptions import CredentialError, TkeError, UnavailableError
 
 if TYPE_CHECKING:
@@ -157,7 +158,7 @@ class CvmRole(RenewedKey):
 
         try:
             # Not through a proxy: the address means this machine.
-            async with httpx.AsyncClient(timeout=self._timeout, trust_env=False) as client:
+            async with httpx.AsyncClient(timeout=self._timeout, trust_env=False, verify=trusted()) as client:
                 answer = await client.get(url)
         except httpx.HTTPError as error:
             raise UnavailableError(

@@ -1,44 +1,31 @@
 """A Kubernetes cluster, spoken to as its API is documented: https://kubernetes.io/docs/reference/using-api/.
 
-Objects are plain dicts, of whatever kind the cluster serves, so that a custom resource needs no code of ours. The
-wire is httpx, which Airflow has: the generated clients would add 75 MB and more than a second to every task, for
-models of kinds that no manifest is read into.
+Objects are plain dicts, of whatever kind the cluster serves, so that a custom resource needs no code of ours.
 """
 
 from __future__ import annotations
 
-import asyncio
-import json
 from contextlib import aclosing
-from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 from urllib.parse import quote
 
-from tke_provider.clients.kubeconfig import Access, parse
-from tke_provider.clients.kubernetes_errors import refusal, untrusted
+from tke_provider.clients.kubernetes_connection import TIMEOUT, ClusterConnection, Request, decode
 from tke_provider.domain.manifests import ObjectRef
 from tke_provider.domain.operations import FIELD_MANAGER
-from tke_provider.exceptions import InputError, NotFoundError, TkeError, UnavailableError
+from tke_provider.exceptions import InputError, NotFoundError, UnavailableError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-    from types import TracebackType
 
     import httpx
-    from typing_extensions import Self
 
     from tke_provider.domain.manifests import Manifest
 
 Objects: TypeAlias = "list[dict[str, Any]]"
 
-_TIMEOUT = 30.0  # seconds
 _PAGE = 500
-_ATTEMPTS = 4
-_JSON = "application/json"
 _APPLY = "application/apply-patch+yaml"
 _MERGE = "application/merge-patch+json"
-
-_METHODS = {"create": "POST", "patch": "PATCH", "delete": "DELETE"}
 
 
 class _Resource(NamedTuple):
@@ -46,26 +33,7 @@ class _Resource(NamedTuple):
     namespaced: bool
 
 
-class _Request(NamedTuple):
-    """One call, and how to name it in a sentence: the verb and resource are those of RBAC."""
-
-    verb: str
-    resource: str
-    namespace: str
-    name: str
-    path: str
-    query: Mapping[str, str] = {}
-    body: object = None
-    content: str = _JSON
-    timeout: float = _TIMEOUT
-    headers: Mapping[str, str] = {}
-
-    def __str__(self) -> str:
-        where = f" in namespace {self.namespace}" if self.namespace else ""
-        return f"{self.verb} {self.resource}{f' {self.name}' if self.name else ''}{where}"
-
-
-class Cluster:
+class Cluster(ClusterConnection):
     """One cluster. Use as ``async with``; every method raises the errors below.
 
     Reads and repeatable writes are tried again for a few seconds when the cluster is busy or out of reach.
@@ -81,25 +49,8 @@ class Cluster:
     """
 
     def __init__(self, kubeconfig: str, *, name: str = "", renew: Callable[[], Awaitable[str]] | None = None) -> None:
-        self._access: Access = parse(kubeconfig)
-        self.name = name or self._access.server
-        self._renew = renew
-        self._session: httpx.AsyncClient | None = None
+        super().__init__(kubeconfig, name=name, renew=renew)
         self._resources: dict[tuple[str, str], _Resource] = {}
-
-    async def __aenter__(self) -> Self:
-        """Open the connection pool; nothing is sent yet."""
-        self._session = self._open()
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """Close every connection."""
-        if self._session:
-            await self._session.aclose()
-            self._session = None
-            await asyncio.sleep(0)  # the loop closes the sockets in its next pass, and may be about to end
 
     async def namespaced(self, api_version: str, kind: str) -> bool:
         """Return whether objects of this kind belong to a namespace.
@@ -229,9 +180,13 @@ class Cluster:
         """
         query = {"watch": "1", "timeoutSeconds": str(seconds), **_selectors(label_selector, field_selector)}
         request = await self._of_kind("watch", api_version, kind, namespace, query)
-        async with aclosing(await self._send(request._replace(timeout=seconds + _TIMEOUT))) as response:
+        async with aclosing(await self._send(request._replace(timeout=seconds + TIMEOUT))) as response:
             async for line in self._lines(response):
-                event = json.loads(line)
+                event = decode(line)
+                if not isinstance(event, dict):
+                    raise UnavailableError(
+                        f"Cluster {self.name} broke off within a line of {request}", way_out="begin again"
+                    )
                 if event["type"] == "ERROR":
                     raise self._refused(request, event["object"].get("code", 500), event["object"])
                 yield event["type"], event["object"]
@@ -240,7 +195,7 @@ class Cluster:
         """Return the last lines a container wrote; ``previous``: those of its last run that ended."""
         query = {"container": container, "tailLines": str(tail_lines), "previous": str(previous).lower()}
         path = f"/api/v1/namespaces/{quote(namespace)}/pods/{quote(pod)}/log"
-        return await self._text(_Request("get", "pods/log", namespace, pod, path, query))
+        return await self._text(Request("get", "pods/log", namespace, pod, path, query))
 
     async def proxy(
         self, namespace: str, service: str, port: int | str, path: str = "/", timeout: float = 10.0, limit: int = 2**20
@@ -254,15 +209,15 @@ class Cluster:
         :raises UnavailableError: when no pod of it is ready, or it does not answer.
         """
         base = f"/api/v1/namespaces/{quote(namespace)}/services/{quote(service)}:{port}/proxy"
-        request = _Request("get", "services/proxy", namespace, service, f"{base}/{path.lstrip('/')}", timeout=timeout)
+        request = Request("get", "services/proxy", namespace, service, f"{base}/{path.lstrip('/')}", timeout=timeout)
         async with aclosing(await self._send(request, check=False)) as response:
             body = await self._read(response, limit)
-            if response.is_error and _is_status(status := _decode(body)):
+            if response.is_error and _is_status(status := decode(body)):
                 raise self._refused(request, response.status_code, status)
             return response.status_code, body
 
     async def open(
-        self, pod: str, namespace: str, what: str, query: str, headers: Mapping[str, str], timeout: float = _TIMEOUT
+        self, pod: str, namespace: str, what: str, query: str, headers: Mapping[str, str], timeout: float = TIMEOUT
     ) -> httpx.Response:
         """Begin to read what a pod streams (``log``, ``exec``, ``portforward``); the caller closes it.
 
@@ -270,11 +225,11 @@ class Cluster:
         :param timeout: seconds between two parts of the stream.
         """
         path = f"/api/v1/namespaces/{quote(namespace)}/pods/{quote(pod)}/{what}?{query}"
-        return await self._send(_Request("get", f"pods/{what}", namespace, pod, path, timeout=timeout, headers=headers))
+        return await self._send(Request("get", f"pods/{what}", namespace, pod, path, timeout=timeout, headers=headers))
 
     async def _on(
         self, ref: ObjectRef, verb: str, *, subresource: str = "", query: Mapping[str, str] | None = None
-    ) -> _Request:
+    ) -> Request:
         request = await self._of_kind(verb, ref.api_version, ref.kind, ref.namespace, query or {})
         if not ref.namespace and await self.namespaced(ref.api_version, ref.kind):
             raise InputError(f"{ref} has no namespace", way_out="name the namespace it belongs to")
@@ -285,21 +240,20 @@ class Cluster:
 
     async def _of_kind(
         self, verb: str, api_version: str, kind: str, namespace: str, query: Mapping[str, str]
-    ) -> _Request:
+    ) -> Request:
         resource = await self._resource(api_version, kind)
-        root = f"/apis/{api_version}" if "/" in api_version else f"/api/{api_version}"
+        root = _root(api_version)
         within = namespace if resource.namespaced else ""
         path = f"{root}/namespaces/{quote(within)}/{resource.plural}" if within else f"{root}/{resource.plural}"
-        return _Request(verb, resource.plural, within, "", path, query)
+        return Request(verb, resource.plural, within, "", path, query)
 
     async def _resource(self, api_version: str, kind: str) -> _Resource:
         """Ask the cluster how it serves a kind, once: no plural is ever guessed."""
         known = self._resources.get((api_version, kind))
         if known:
             return known
-        root = f"/apis/{api_version}" if "/" in api_version else f"/api/{api_version}"
         try:
-            served = await self._json(_Request("get", "the API group", "", api_version, quote(root)))
+            served = await self._json(Request("get", "the API group", "", api_version, _root(api_version)))
         except NotFoundError:
             served = {"resources": []}
         for entry in served["resources"]:
@@ -312,115 +266,14 @@ class Cluster:
             way_out="correct kind and apiVersion, or install the custom resource first",
         )
 
-    async def _json(self, request: _Request) -> dict[str, Any]:
-        answer = _decode(await self._text(request))
-        if not isinstance(answer, dict):
-            raise UnavailableError(f"Cluster {self.name} answered no JSON object to {request}", way_out="try again")
-        return answer
 
-    async def _text(self, request: _Request) -> str:
-        """Send and read whole; where nothing can happen twice, try again for a few seconds."""
-        from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_attempt, wait_random_exponential
-
-        attempts = 1 if request.verb == "create" else _ATTEMPTS
-        async for attempt in AsyncRetrying(
-            retry=retry_if_exception_type(UnavailableError),
-            stop=stop_after_attempt(attempts),
-            wait=wait_random_exponential(multiplier=0.5, max=4),
-            reraise=True,
-        ):
-            with attempt:
-                async with aclosing(await self._send(request)) as response:
-                    return await self._read(response)
-        raise AssertionError("tenacity returns or raises")
-
-    async def _send(self, request: _Request, *, check: bool = True) -> httpx.Response:
-        response = await self._exchange(request)
-        if response.status_code == HTTPStatus.UNAUTHORIZED and self._renew:
-            await response.aclose()
-            await self._login(await self._renew())
-            response = await self._exchange(request)
-        if check and response.is_error:
-            async with aclosing(response):
-                raise self._refused(request, response.status_code, _decode(await self._read(response)))
-        return response
-
-    async def _exchange(self, request: _Request) -> httpx.Response:
-        """Send, and return when the answer has begun: its body is still to be read."""
-        import httpx
-
-        if self._session is None:
-            raise RuntimeError("Cluster is used outside of `async with`")
-        query = "&".join(f"{name}={quote(value, safe='')}" for name, value in request.query.items())
-        sent = self._session.build_request(
-            _METHODS.get(request.verb, "GET"),
-            self._access.server + request.path + (f"?{query}" if query else ""),
-            content=None if request.body is None else json.dumps(request.body),
-            headers={"Content-Type": request.content, "Accept": _JSON, **request.headers},
-            timeout=httpx.Timeout(request.timeout, connect=_TIMEOUT),
-        )
-        try:
-            return await self._session.send(sent, stream=True)
-        except (httpx.HTTPError, OSError) as error:
-            raise self.unreachable(error) from error
-
-    async def _read(self, response: httpx.Response, limit: float = float("inf")) -> str:
-        import httpx
-
-        body = bytearray()
-        try:
-            async for chunk in response.aiter_bytes():
-                body += chunk
-                if len(body) > limit:
-                    break
-        except (httpx.HTTPError, OSError) as error:
-            raise self.unreachable(error) from error
-        return body.decode(response.encoding or "utf-8", errors="replace")
-
-    async def _lines(self, response: httpx.Response) -> AsyncIterator[str]:
-        import httpx
-
-        try:
-            async for line in response.aiter_lines():
-                yield line
-        except (httpx.HTTPError, OSError) as error:
-            raise self.unreachable(error) from error
-
-    def _open(self) -> httpx.AsyncClient:
-        import httpx
-
-        return httpx.AsyncClient(verify=self._access.tls, headers=self._access.headers)
-
-    async def _login(self, kubeconfig: str) -> None:
-        stale, self._access = self._session, parse(kubeconfig)
-        self._session = self._open()
-        if stale:
-            await stale.aclose()
-
-    # --- errors ---------------------------------------------------------------------------------------------------
-
-    def unreachable(self, error: BaseException) -> UnavailableError:
-        """Return what a broken connection is to us."""
-        way_out = "check that this machine reaches the cluster's endpoint, internal or external"
-        if untrusted(error):
-            way_out = "use the kubeconfig that holds the cluster's own authority"
-        cause = str(error) or f"{type(error).__name__}, no answer in time"
-        return UnavailableError(f"Cluster {self.name} is out of reach", cause=cause, way_out=way_out)
-
-    def _refused(self, request: _Request, code: int, status: object) -> TkeError:
-        words = str(status.get("message", "")) if isinstance(status, dict) else str(status or "")[:500]
-        return refusal(code, words, self.name, request.verb, request.resource, str(request))
+def _root(api_version: str) -> str:
+    """Return the path below which a version of an API group is served."""
+    return quote(f"/apis/{api_version}" if "/" in api_version else f"/api/{api_version}")
 
 
 def _selectors(labels: str | None, fields: str | None) -> dict[str, str]:
     return {name: value for name, value in (("labelSelector", labels), ("fieldSelector", fields)) if value}
-
-
-def _decode(text: str) -> object:
-    try:
-        return json.loads(text)
-    except ValueError:
-        return text
 
 
 def _is_status(answer: object) -> bool:

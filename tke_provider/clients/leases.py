@@ -99,9 +99,10 @@ async def held_within(cluster: Cluster, workloads: Iterable[ObjectRef], holder: 
 
 
 @contextlib.asynccontextmanager
-async def kept(cluster: Cluster, workload: ObjectRef, holder: str) -> AsyncIterator[None]:
+async def kept(cluster: Cluster, workload: ObjectRef, holder: str, *, and_beyond: bool = False) -> AsyncIterator[None]:
     """Hold the lease of a workload within the block, however long it takes.
 
+    :param and_beyond: hold it after the block, too, as :func:`held` does.
     :raises BusyError: when another operation holds it, or has it by now: the block is then cancelled.
     """
     outer, lost = asyncio.current_task(), list[TkeError]()
@@ -118,7 +119,8 @@ async def kept(cluster: Cluster, workload: ObjectRef, holder: str) -> AsyncItera
                 if outer:
                     outer.cancel()
 
-    async with held_within(cluster, [workload], holder):
+    within = held_within(cluster, [workload], holder)
+    async with held(cluster, workload.namespace, [workload.name], holder) if and_beyond else within:
         renewal = asyncio.create_task(renewing())
         try:
             yield

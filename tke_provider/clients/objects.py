@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from tke_provider.domain.manifests import JOB, ObjectRef, in_namespace, is_rolled_out
 from tke_provider.domain.operations import OPERATION, SIZED_BY
-from tke_provider.domain.rollouts import pods_of_newest
+from tke_provider.domain.rollouts import is_ready, pods_of_newest
 from tke_provider.domain.scaling import AUTOSCALER_KINDS, find_owner
 from tke_provider.exceptions import BusyError, ConflictError, InputError, NotFoundError
 
@@ -138,17 +138,12 @@ async def stuck_pods(cluster: Cluster, live: Manifest) -> Objects:
     if live["kind"] != "StatefulSet":
         return []
     pods = await cluster.list("v1", "Pod", live["metadata"]["namespace"])
-    return [pod for pod in pods_of_newest(live, pods) if not _ready(pod)]
+    return [pod for pod in pods_of_newest(live, pods) if not is_ready(pod)]
 
 
 def size_of(manifest: Manifest) -> int:
     """Return how many replicas a manifest wants; 0 where it says nothing of them."""
     return int((manifest.get("spec") or {}).get("replicas") or 0)
-
-
-def _ready(pod: Manifest) -> bool:
-    conditions = (pod.get("status") or {}).get("conditions") or ()
-    return any(each["type"] == "Ready" and each["status"] == "True" for each in conditions)
 
 
 async def make_namespace(cluster: Cluster, name: str, op: str) -> None:

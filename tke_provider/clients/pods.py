@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
 from tke_provider.domain.rollouts import pod_troubles
+from tke_provider.domain.run_pods import state
 from tke_provider.exceptions import InputError, NotFoundError, UnavailableError
 
 if TYPE_CHECKING:
@@ -79,7 +80,7 @@ async def started(cluster: Cluster, namespace: str, selector: str, container: st
             if kind == "DELETED":
                 continue
             seen = True
-            if "running" in _state(pod, container) or terminated(pod, container):
+            if "running" in state(pod, container) or terminated(pod, container):
                 return pod
             _explain(pod, said, say)
     return None
@@ -113,7 +114,7 @@ async def ended(cluster: Cluster, pod: ObjectRef, container: str) -> dict[str, A
 
 def terminated(pod: Manifest, container: str) -> dict[str, Any]:
     """Return how a container ended; empty as long as it has not, or not begun."""
-    how: dict[str, Any] = _state(pod, container).get("terminated") or {}
+    how: dict[str, Any] = state(pod, container).get("terminated") or {}
     status = pod.get("status") or {}
     if not how and status.get("phase") == "Failed":  # evicted, or its node has gone: the container says nothing
         return {"exitCode": -1, "reason": status.get("reason", "Failed"), "message": status.get("message", "")}
@@ -129,9 +130,3 @@ async def _get(cluster: Cluster, pod: ObjectRef) -> Manifest:
 
 def _gone(pod: ObjectRef) -> UnavailableError:
     return UnavailableError(f"{pod} is gone before it said how it ended", way_out="run the task again")
-
-
-def _state(pod: Manifest, container: str) -> dict[str, Any]:
-    statuses = (pod.get("status") or {}).get("containerStatuses") or ()
-    state: dict[str, Any] = next((each.get("state") or {} for each in statuses if each["name"] == container), {})
-    return state

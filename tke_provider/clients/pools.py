@@ -6,7 +6,8 @@ import asyncio
 import dataclasses
 import time
 from collections import Counter
-from typing import TYPE_CHECKING
+from datetime import datetime, timezone
+from typing import TYPE_CHECKING, NamedTuple
 
 from tke_provider.clients import leases
 from tke_provider.clients.nodes import CORDONED_BY, drain
@@ -14,6 +15,7 @@ from tke_provider.clients.scaling import resize_pool, settle
 from tke_provider.domain.manifests import ObjectRef, annotation
 from tke_provider.domain.nodes import least_missed, names_in_cluster, to_evict
 from tke_provider.domain.plans import least
+from tke_provider.domain.pools import came, fell_back, gave_up, settled_for
 from tke_provider.domain.proposals import Present
 from tke_provider.domain.scaling import (
     AUTOSCALER,
@@ -26,7 +28,7 @@ from tke_provider.domain.scaling import (
     steps,
     written,
 )
-from tke_provider.domain.verdicts import Verdict, expired
+from tke_provider.domain.verdicts import State, Verdict, expired, passed
 from tke_provider.exceptions import CapacityError
 
 if TYPE_CHECKING:
@@ -35,12 +37,17 @@ if TYPE_CHECKING:
     from tke_provider.clients.kubernetes import Cluster
     from tke_provider.clients.tke import Tke
     from tke_provider.domain.clusters import NodePool
-    from tke_provider.domain.plans import Target
+    from tke_provider.domain.plans import Size, Target
+    from tke_provider.domain.pools import GroupRule
     from tke_provider.domain.proposals import Direction, Row
 
 _MOST_REMOVED = 100  # in one call
-LEASE_NAMESPACE = "default"
-"""Where the leases of node pools are, which belong to no namespace."""
+_TO_FALL_BACK = 300.0  # seconds
+
+
+def whole_pool(pool_id: str) -> ObjectRef:
+    """Return what the lease of a node pool is held for; it lies in ``default``, for a pool belongs to no namespace."""
+    return ObjectRef("tke", "NodePool", "default", pool_id)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -68,111 +75,165 @@ async def find_pools(tke: Tke, cluster_id: str, targets: Iterable[Target]) -> tu
             there = ", ".join(f"{pool.id} ({pool.name})" for pool in pools) or "none"
             missing.append(f"cluster {cluster_id} has {len(named)} node pools {target.object_name}; there are: {there}")
             continue
-        found.append(FoundPool(_present(target, named[0]), named[0]))
+        found.append(FoundPool(_present(target, named[0], await rules_of(tke, named[0])), named[0]))
     return found, missing
 
 
-def _present(target: Target, pool: NodePool) -> Present:
-    owner = AUTOSCALER if pool.autoscaling else ""
-    blockers = [f"its size is written by {owner}"] if owner and target.on_owner == "refuse" else []
+async def rules_of(tke: Tke, pool: NodePool) -> list[GroupRule]:
+    """Return what else moves the size of a regular pool: rules of its scaling group that will happen again."""
+    if not pool.autoscaling_group_id:
+        return []
+    now = datetime.now(timezone.utc)
+    return [rule for rule in await tke.group_rules(pool.autoscaling_group_id) if not rule.is_over(now)]
+
+
+def _present(target: Target, pool: NodePool, rules: Iterable[GroupRule]) -> Present:
+    autoscaler = AUTOSCALER if pool.autoscaling else ""
+    refused = [autoscaler] if autoscaler and target.on_owner == "refuse" else []
+    blockers = [f"its size is written by {owner}" for owner in (*refused, *rules)]
     return Present(
         target=target.name,
         ref=f"node pool {pool.id} ({pool.name})",
         size=written(pool),
         bounds=Bounds(pool.minimum, pool.maximum),
-        owner=owner,
+        owner=autoscaler,
         blockers=(*blockers, *filter(None, [sizeless(pool)])),
     )
 
 
-async def bring_pool(
-    tke: Tke,
-    cluster: Cluster,
-    cluster_id: str,
-    found: FoundPool,
-    row: Row,
-    operation: str,
-    *,
-    through_bounds: bool,
-    deadline: float,
-    poll_interval: float,
-) -> Verdict:
-    """Give a node pool its size as its only writer, and wait until every node of it is ready and open to pods.
+class Brought(NamedTuple):
+    """What became of a pool.
+
+    :param missing: how many nodes fewer than planned it was left with, because the cloud had no more.
+    """
+
+    verdict: Verdict
+    missing: int = 0
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class PoolWork:
+    """Brings node pools of one cluster to their sizes, for one operation.
 
     :param deadline: until when; :func:`time.monotonic`.
-    :raises BusyError: when another operation is changing the pool.
-    :raises CapacityError: when the cloud gave up on more nodes; in its words.
     """
-    pool = found.pool
 
-    def wanted(now: NodePool) -> tuple[SetBounds | SetSize, ...]:
-        return _steps(now, row, through_bounds)
+    tke: Tke
+    cluster: Cluster
+    cluster_id: str
+    operation: str
+    deadline: float
+    poll_interval: float
 
-    async with leases.kept(cluster, ObjectRef("tke", "NodePool", LEASE_NAMESPACE, pool.id), operation):
-        seen = await newest_activity(tke, pool) if wanted(pool) else ""
+    async def bring(self, pool: NodePool, row: Row, target: Target) -> Brought:
+        """Give a node pool its size as its only writer, and wait until every node of it is ready and open to pods.
+
+        :raises BusyError: when another operation is changing the pool.
+        :raises CapacityError: when the cloud gave up on more nodes, and the plan has nothing to fall back to.
+        """
+        through_bounds = target.on_owner == "bounds"
+        async with leases.kept(self.cluster, whole_pool(pool.id), self.operation):
+            outcome: Verdict | CapacityError
+            try:
+                outcome = await self._bring(pool, row, through_bounds)
+            except CapacityError as error:
+                outcome = error
+            if (why := _lacking(outcome)) and target.fallback != "keep" and row.direction != "down":
+                longer = dataclasses.replace(self, deadline=max(self.deadline, time.monotonic() + _TO_FALL_BACK))
+                if fallen := await longer.fall_back(pool, row.after, through_bounds, why):
+                    return fallen
+            if isinstance(outcome, CapacityError):
+                raise outcome
+            return Brought(outcome)
+
+    async def _bring(self, pool: NodePool, row: Row, through_bounds: bool) -> Verdict:
+        seen = await newest_activity(self.tke, pool) if _steps(pool, row.after, through_bounds) else ""
         if row.direction == "down" and isinstance(row.after, int) and not pool.autoscaling:
-            await _empty(tke, cluster, cluster_id, pool, row.after, operation, deadline, poll_interval)
-        pool = await resize_pool(tke, cluster_id, pool, wanted, deadline=deadline, poll_interval=poll_interval)
-        at_least = through_bounds or isinstance(row.after, Bounds)
+            await self._empty(pool, row.after)
+        await self._resize(pool, row.after, through_bounds)
+        return await self._wait(pool.id, row.after, through_bounds, seen)
+
+    async def _wait(self, pool_id: str, size: Size, through_bounds: bool, seen: str) -> Verdict:
+        at_least = through_bounds or isinstance(size, Bounds)
         while True:
-            pool = await tke.node_pool(cluster_id, pool.id)
-            verdict = assess_pool(pool, await tke.nodes(cluster_id, pool.id), least(row.after), at_least=at_least)
+            pool = await self.tke.node_pool(self.cluster_id, pool_id)
+            nodes = await self.tke.nodes(self.cluster_id, pool.id)
+            verdict = assess_pool(pool, nodes, least(size), at_least=at_least)
             if verdict.final:
                 return verdict
-            await _refuse_shortage(tke, pool, seen)
-            if time.monotonic() > deadline:
+            if why := await self._shortage(pool, seen):
+                raise gave_up(pool, why)
+            if time.monotonic() > self.deadline:
                 return expired(verdict.reason)
-            await asyncio.sleep(poll_interval)
+            await asyncio.sleep(self.poll_interval)
 
+    async def _shortage(self, pool: NodePool, seen: str) -> str:
+        if pool.ready >= pool.desired or not pool.autoscaling_group_id:
+            return ""
+        return shortage(pool, await self.tke.scaling_activities(pool.autoscaling_group_id), seen)
 
-async def _empty(
-    tke: Tke,
-    cluster: Cluster,
-    cluster_id: str,
-    pool: NodePool,
-    size: int,
-    operation: str,
-    deadline: float,
-    poll_interval: float,
-) -> None:
-    """Drain the nodes that are least missed, and take these very nodes out of the pool."""
-    pool = await settle(tke, cluster_id, pool.id, deadline=deadline, poll_interval=poll_interval)
-    machines = await tke.nodes(cluster_id, pool.id)
-    if (there := max(len(machines), size)) < pool.desired:
-        # Nodes that never came are given up first: the pool would go on replacing those that leave.
-        pool = await resize_pool(
-            tke, cluster_id, pool, lambda now: steps(now, there), deadline=deadline, poll_interval=poll_interval
+    async def fall_back(self, pool: NodePool, wanted: Size, through_bounds: bool, why: str) -> Brought | None:
+        """Make do with the nodes that came, so that nobody goes on asking for more; nothing where all are on their way.
+
+        Of a pool that lacks nodes below its minimum even so, the minimum remains its size.
+        """
+        pool = await settle(
+            self.tke, self.cluster_id, pool.id, deadline=self.deadline, poll_interval=self.poll_interval
         )
-    live = await cluster.list("v1", "Node")
-    names = names_in_cluster(machines, live)
-    closed = {node["metadata"]["name"] for node in live if annotation(node, CORDONED_BY) == operation}
-    leaving = {machine for machine, name in names.items() if name in closed}
-    pods = Counter(pod["spec"].get("nodeName") for pod in to_evict(await cluster.list("v1", "Pod")))
-    load = {machine: pods[name] for machine, name in names.items()}
-    chosen = [machine.id for machine in least_missed(machines, load, leaving, len(machines) - size)]
-    if joined := [names[machine] for machine in chosen if machine in names]:
-        await drain(cluster, joined, operation, deadline=deadline, poll_interval=poll_interval)
-    for start in range(0, len(chosen), _MOST_REMOVED):
-        await tke.remove_nodes(cluster_id, pool, chosen[start : start + _MOST_REMOVED])
+        there = came(await self.tke.nodes(self.cluster_id, pool.id))
+        if (missing := least(wanted) - there) <= 0:
+            return None
+        reduced = settled_for(wanted, max(there, 0 if through_bounds else pool.minimum))
+        pool = await self._resize(pool, reduced, through_bounds)
+        verdict = passed(fell_back(f"node pool {pool.id}", there, missing, why))
+        if there < least(reduced):
+            return Brought(verdict, missing)
+        arrived = await self._wait(pool.id, reduced, through_bounds, await newest_activity(self.tke, pool))
+        return Brought(verdict if arrived.state is State.PASSED else arrived, missing)
 
+    async def _resize(self, pool: NodePool, size: Size, through_bounds: bool) -> NodePool:
+        def remaining(now: NodePool) -> tuple[SetBounds | SetSize, ...]:
+            return _steps(now, size, through_bounds)
 
-def _steps(pool: NodePool, row: Row, through_bounds: bool) -> tuple[SetBounds | SetSize, ...]:
-    if isinstance(row.after, int):
-        return steps(pool, row.after, through_bounds=through_bounds)
-    low, high = row.after.minimum, row.after.maximum
-    size = low if pool.autoscaling else min(max(pool.desired, low), high)
-    return steps(pool, size, None if pool.autoscaling else low, high, through_bounds=through_bounds)
-
-
-async def _refuse_shortage(tke: Tke, pool: NodePool, seen: str) -> None:
-    if pool.ready >= pool.desired or not pool.autoscaling_group_id:
-        return
-    if why := shortage(pool, await tke.scaling_activities(pool.autoscaling_group_id), seen):
-        raise CapacityError(
-            f"Node pool {pool.id} has {pool.ready} nodes of {pool.desired}, and the cloud gave up on more",
-            cause=f"node pool {pool.id}: {why}",
-            way_out="give the pool more instance types, zones or subnets, raise the quota, or ask for fewer nodes",
+        return await resize_pool(
+            self.tke, self.cluster_id, pool, remaining, deadline=self.deadline, poll_interval=self.poll_interval
         )
+
+    async def _empty(self, pool: NodePool, size: int) -> None:
+        """Drain the nodes that are least missed, and take these very nodes out of the pool."""
+        pool = await settle(
+            self.tke, self.cluster_id, pool.id, deadline=self.deadline, poll_interval=self.poll_interval
+        )
+        machines = await self.tke.nodes(self.cluster_id, pool.id)
+        if (there := max(len(machines), size)) < pool.desired:
+            # Nodes that never came are given up first: the pool would go on replacing those that leave.
+            pool = await self._resize(pool, there, through_bounds=False)
+        live = await self.cluster.list("v1", "Node")
+        names = names_in_cluster(machines, live)
+        closed = {node["metadata"]["name"] for node in live if annotation(node, CORDONED_BY) == self.operation}
+        leaving = {machine for machine, name in names.items() if name in closed}
+        pods = Counter(pod["spec"].get("nodeName") for pod in to_evict(await self.cluster.list("v1", "Pod")))
+        load = {machine: pods[name] for machine, name in names.items()}
+        chosen = [machine.id for machine in least_missed(machines, load, leaving, len(machines) - size)]
+        if joined := [names[machine] for machine in chosen if machine in names]:
+            await drain(self.cluster, joined, self.operation, deadline=self.deadline, poll_interval=self.poll_interval)
+        for start in range(0, len(chosen), _MOST_REMOVED):
+            await self.tke.remove_nodes(self.cluster_id, pool, chosen[start : start + _MOST_REMOVED])
+
+
+def _lacking(outcome: Verdict | CapacityError) -> str:
+    """Return why nodes may be missing for good; empty where none are."""
+    if isinstance(outcome, CapacityError):
+        return outcome.cause or outcome.problem
+    return outcome.reason if outcome.state is State.EXPIRED else ""
+
+
+def _steps(pool: NodePool, size: Size, through_bounds: bool) -> tuple[SetBounds | SetSize, ...]:
+    if isinstance(size, int):
+        return steps(pool, size, through_bounds=through_bounds)
+    low, high = size.minimum, size.maximum
+    number = low if pool.autoscaling else min(max(pool.desired, low), high)
+    return steps(pool, number, None if pool.autoscaling else low, high, through_bounds=through_bounds)
 
 
 async def newest_activity(tke: Tke, pool: NodePool) -> str:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urlsplit
 
 from tke_provider.clients.kubernetes_streams import execute, forward
+from tke_provider.clients.tls import trusted
 from tke_provider.domain.manifests import ObjectRef
 from tke_provider.domain.smoke_tests import (
     Answer,
@@ -118,7 +119,10 @@ async def _get(url: str) -> tuple[int, str]:
     import httpx
 
     try:
-        async with httpx.AsyncClient(timeout=_SECONDS) as http, http.stream("GET", url) as answer:
+        async with (
+            httpx.AsyncClient(timeout=_SECONDS, verify=trusted()) as http,
+            http.stream("GET", url) as answer,
+        ):
             body = bytearray()
             async for chunk in answer.aiter_bytes(_LIMIT):
                 body += chunk

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import tenacity
 
+from tke_provider.clients.tls import trusted
 from tke_provider.exceptions import (
     CredentialError,
     ForbiddenError,
@@ -72,7 +73,7 @@ class Prometheus:
     async def __aenter__(self) -> Self:
         import httpx
 
-        self._http = httpx.AsyncClient(timeout=self._timeout, auth=self._login, headers=self._headers)
+        self._http = httpx.AsyncClient(timeout=self._timeout, auth=self._login, headers=self._headers, verify=trusted())
         return self
 
     async def __aexit__(self, *_: object) -> None:

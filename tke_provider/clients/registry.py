@@ -11,6 +11,7 @@ import re
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urljoin, urlsplit
 
+from tke_provider.clients.tls import trusted
 from tke_provider.domain.hosts import is_loopback
 from tke_provider.exceptions import (
     ConflictError,
@@ -19,6 +20,7 @@ from tke_provider.exceptions import (
     InputError,
     NotFoundError,
     ThrottledError,
+    TkeError,
     UnavailableError,
 )
 
@@ -65,7 +67,7 @@ class ImageRegistry:
     async def __aenter__(self) -> Self:
         import httpx
 
-        self._http = httpx.AsyncClient(timeout=_SECONDS)
+        self._http = httpx.AsyncClient(timeout=_SECONDS, verify=trusted())
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -210,6 +212,9 @@ class ImageRegistry:
         """Return the header that shows who asks, as the registry itself says that it wants it."""
         if self._challenge is None:
             hello = await self._http.get(f"{self._url}/v2/")
+            if hello.is_server_error or hello.status_code == _TOO_MANY:
+                # Taken for a registry without a login, it would refuse what comes next as if the login were wrong.
+                raise self._refused(hello, path)
             self._challenge = hello.headers.get("WWW-Authenticate", "") if hello.status_code == _UNAUTHORIZED else ""
         kind = self._challenge.partition(" ")[0].lower()
         if kind == "bearer":
@@ -238,8 +243,15 @@ class ImageRegistry:
         )
         if not answer.is_success:
             raise self._refused(answer, " ".join(scopes))
-        body = answer.json()
-        return str(body.get("token") or body["access_token"])
+        try:
+            body = answer.json()
+            return str(body.get("token") or body["access_token"])
+        except (AttributeError, KeyError, ValueError) as error:  # its text is not quoted: it may be the token
+            raise UnavailableError(
+                f"The token service of registry {self.host} answers without a token",
+                cause=f"{type(error).__name__}, HTTP {answer.status_code}",
+                way_out="retry; if it stays so, look whether something between here and it answers in its place",
+            ) from None
 
     @staticmethod
     def _basic(login: RegistryLogin) -> httpx.BasicAuth:
@@ -256,7 +268,7 @@ class ImageRegistry:
             way_out="check the host and that the worker reaches it; the task may be retried",
         )
 
-    def _refused(self, answer: httpx.Response, path: str) -> Exception:
+    def _refused(self, answer: httpx.Response, path: str) -> TkeError:
         status, about = answer.status_code, f"Registry {self.host}"
         cause = _cause(answer)
         # A good token for too little is refused with the status of a missing one.

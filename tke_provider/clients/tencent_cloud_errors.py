@@ -106,7 +106,8 @@ _CLASSES = (
     _class(
         r"InvalidParameter(Value)?(\..+)?|MissingParameter(\..+)?|UnknownParameter(\..+)?|UnsupportedOperation(\..+)?"
         r"|\w+\.(Param|WebIdentityTokenError)|InvalidAction|InvalidRequest|NoSuch(Product|Version)|UnsupportedRegion"
-        r"|OperationDenied\..+|ResourceInUse\..+",
+        r"|OperationDenied\..+|ResourceInUse\..+"
+        r"|\w+\.(Cidr\w+|InvalidPrivateNetworkCidr|EmptyClusterNotSupport|ClusterForbiddenToDelete)",
         InputError,
         "correct what the cause names",
     ),

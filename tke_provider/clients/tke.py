@@ -5,13 +5,26 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from tke_provider.clients.tencent_cloud import TencentCloudService
-from tke_provider.domain.clusters import NodePool, PoolKind, PoolNode, ScalingActivity
+from tke_provider.domain.clusters import (
+    Cluster,
+    Endpoint,
+    NodePool,
+    PoolKind,
+    PoolNode,
+    ScalingActivity,
+    end_of_cluster,
+)
+from tke_provider.domain.node_pools import label_list, native_request, regular_request, super_request, taint_list
+from tke_provider.domain.pools import GroupRule
 from tke_provider.exceptions import BusyError, InputError, NotFoundError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Awaitable, Callable, Mapping, Sequence
 
-    from tke_provider.domain.clusters import PoolSettings
+    from tke_provider.domain.clusters import NewCluster, PoolSettings
+    from tke_provider.domain.node_pools import NewPool
+
+    Call = Callable[[str, Mapping[str, object]], Awaitable[dict[str, Any]]]
 
 _PAGE = 100  # the most that one answer holds
 
@@ -19,13 +32,53 @@ _PAGE = 100  # the most that one answer holds
 class Tke(TencentCloudService):
     """Clusters of one region; use it as ``async with``."""
 
-    async def endpoint_status(self, cluster_id: str, *, external: bool) -> str:
-        """Return ``Created``, ``Creating``, ``NotFound`` or ``CreateFailed``.
+    async def clusters(self) -> list[Cluster]:
+        """Return every cluster of the region."""
+        pages = await self._pages(self._tke, "DescribeClusters", {}, "Clusters", "ClusterId")
+        return [Cluster.parse(each) for each in pages]
+
+    async def cluster(self, cluster_id: str) -> Cluster | None:
+        """Return a cluster, or nothing where the region has none of that id."""
+        answer = await self._tke("DescribeClusters", {"ClusterIds": [cluster_id]})
+        return next((Cluster.parse(each) for each in answer.get("Clusters") or ()), None)
+
+    async def create_cluster(self, new: NewCluster, made_by: str) -> str:
+        """Begin to make a cluster, and return its id. Look first: a second call makes a second one.
+
+        :param made_by: mark of the operation, its tag ``tke.airflow/made-by``.
+        """
+        return str((await self._tke("CreateCluster", new.request(made_by)))["ClusterId"])
+
+    async def delete_cluster(self, cluster_id: str, *, instances: str, disks: str) -> None:
+        """Begin to delete a cluster with its node pools.
+
+        :param instances: ``terminate`` or ``retain`` its machines.
+        :param disks: ``terminate`` or ``retain`` the CBS disks that its volumes made.
+        :raises InputError: when it is protected from deletion.
+        """
+        await self._tke("DeleteCluster", {"ClusterId": cluster_id, **end_of_cluster(instances, disks)})
+
+    async def endpoint(self, cluster_id: str, *, external: bool) -> Endpoint:
+        """Return one of the two ways to the API server.
 
         :param external: the public endpoint, or the one inside the private network.
         """
-        params = {"ClusterId": cluster_id, "IsExtranet": external}
-        return str((await self._tke("DescribeClusterEndpointStatus", params))["Status"])
+        answer = await self._tke("DescribeClusterEndpointStatus", {"ClusterId": cluster_id, "IsExtranet": external})
+        return Endpoint(external, str(answer["Status"]), str(answer.get("ErrorMsg") or ""))
+
+    async def open_endpoint(self, cluster_id: str, *, external: bool, settings: Mapping[str, object]) -> None:
+        """Begin to open an endpoint; settings are further parameters of ``CreateClusterEndpoint``.
+
+        :raises BusyError: when it is open, or being opened, or the cluster is being changed.
+        """
+        await self._tke("CreateClusterEndpoint", {"ClusterId": cluster_id, "IsExtranet": external, **settings})
+
+    async def close_endpoint(self, cluster_id: str, *, external: bool) -> None:
+        """Begin to close an endpoint.
+
+        :raises NotFoundError: when it is closed.
+        """
+        await self._tke("DeleteClusterEndpoint", {"ClusterId": cluster_id, "IsExtranet": external})
 
     async def kubeconfig(self, cluster_id: str, external: bool) -> str:
         """Return a kubeconfig (YAML). It carries a client certificate that is valid for years: treat it as a secret.
@@ -38,15 +91,17 @@ class Tke(TencentCloudService):
         :raises BusyError: while the endpoint is being opened.
         """
         # Without an open endpoint the cloud hands out a kubeconfig that leads nowhere.
-        status = await self.endpoint_status(cluster_id, external=external)
-        if status != "Created":
-            raise _closed_endpoint(cluster_id, external, status)
+        endpoint = await self.endpoint(cluster_id, external=external)
+        if endpoint.status != "Created":
+            raise _closed_endpoint(cluster_id, external, endpoint.status)
         params = {"ClusterId": cluster_id, "IsExtranet": external}
         return str((await self._tke("DescribeClusterKubeconfig", params))["Kubeconfig"])
 
     async def node_pools(self, cluster_id: str) -> list[NodePool]:
         """Return every node pool of the cluster, of every kind."""
-        pages = await self._pages("DescribeNodePools", {"ClusterId": cluster_id}, "NodePools", "NodePoolId")
+        pages = await self._pages(
+            self._tke_2022, "DescribeNodePools", {"ClusterId": cluster_id}, "NodePools", "NodePoolId"
+        )
         return [NodePool.parse(each) for each in pages]
 
     async def node_pool(self, cluster_id: str, pool: str) -> NodePool:
@@ -67,6 +122,41 @@ class Tke(TencentCloudService):
             )
         there = ", ".join(f"{each.id} ({each.name})" for each in pools) or "none"
         raise NotFoundError(f"Cluster {cluster_id} has no node pool {pool}", way_out=f"use one of its pools: {there}")
+
+    async def create_pool(self, cluster_id: str, new: NewPool, made_by: str, vpc_id: str) -> str:
+        """Begin to make a node pool, and return its id. Look first: a second call makes a second one.
+
+        :param made_by: mark of the operation, its label ``tke.airflow/made-by``.
+        :param vpc_id: of the cluster; for regular pools.
+        :raises InputError: when pools of this kind cannot be made.
+        """
+        if new.kind is PoolKind.REGULAR:
+            action, params = "CreateClusterNodePool", regular_request(new, made_by, vpc_id)
+            return str((await self._tke(action, {"ClusterId": cluster_id, **params}))["NodePoolId"])
+        if new.kind is PoolKind.NATIVE:
+            action, params = "CreateNodePool", native_request(new, made_by)
+            return str((await self._tke_2022(action, {"ClusterId": cluster_id, **params}))["NodePoolId"])
+        if new.kind is PoolKind.SUPER:
+            action, params = "CreateClusterVirtualNodePool", super_request(new, made_by)
+            return str((await self._tke(action, {"ClusterId": cluster_id, **params}))["NodePoolId"])
+        raise InputError(
+            f"A pool of {new.kind.value} nodes cannot be made", way_out="make a regular, native or super one"
+        )
+
+    async def delete_pool(self, cluster_id: str, pool: NodePool, *, retain: bool, force: bool) -> None:
+        """Begin to delete a pool; its nodes leave the cluster, undrained.
+
+        :param retain: whether the machines stay as such, which only regular pools can.
+        :param force: whether running pods keep super nodes from going.
+        """
+        which, both = {"ClusterId": cluster_id, "NodePoolId": pool.id}, {"NodePoolIds": [pool.id]}
+        if pool.kind is PoolKind.REGULAR:
+            params = {"ClusterId": cluster_id, **both, "KeepInstance": retain}
+            await self._tke("DeleteClusterNodePool", params)
+        elif pool.kind is PoolKind.SUPER:
+            await self._tke("DeleteClusterVirtualNodePool", {"ClusterId": cluster_id, **both, "Force": force})
+        else:
+            await self._tke_2022("DeleteNodePool", which)
 
     async def set_pool_bounds(
         self, cluster_id: str, pool: NodePool, minimum: int, maximum: int, desired: int | None = None
@@ -94,7 +184,10 @@ class Tke(TencentCloudService):
         :raises BusyError: while another change of the pool is under way.
         """
         which = {"ClusterId": cluster_id, "NodePoolId": pool.id}
-        given = _given(Labels=_labels(settings.labels), Taints=_taints(settings.taints))
+        given = _given(
+            Labels=None if settings.labels is None else label_list(settings.labels),
+            Taints=None if settings.taints is None else taint_list(settings.taints),
+        )
         given |= _given(DeletionProtection=settings.deletion_protection)
         if pool.kind is PoolKind.REGULAR:
             bounds = _given(MinNodesNum=settings.minimum, MaxNodesNum=settings.maximum)
@@ -141,7 +234,7 @@ class Tke(TencentCloudService):
     async def nodes(self, cluster_id: str, pool_id: str) -> list[PoolNode]:
         """Return the nodes of a pool, also those that did not make it into Kubernetes."""
         params = {"ClusterId": cluster_id, "Filters": [{"Name": "NodePoolIds", "Values": [pool_id]}]}
-        pages = await self._pages("DescribeClusterInstances", params, "InstanceSet", "InstanceId")
+        pages = await self._pages(self._tke_2022, "DescribeClusterInstances", params, "InstanceSet", "InstanceId")
         return [PoolNode.parse(each) for each in pages]
 
     async def scaling_activities(self, autoscaling_group_id: str, limit: int = 10) -> list[ScalingActivity]:
@@ -154,18 +247,34 @@ class Tke(TencentCloudService):
         answer = await self._client.call("as", "2018-04-19", "DescribeAutoScalingActivities", params)
         return [ScalingActivity.parse(each) for each in answer.get("ActivitySet") or []]
 
+    async def group_rules(self, autoscaling_group_id: str) -> list[GroupRule]:
+        """Return what else moves the size of the group behind a regular pool: its scheduled actions and alarm policies.
+
+        https://cloud.tencent.com/document/api/377, ``DescribeScheduledActions`` and ``DescribeScalingPolicies``.
+        """
+        filters = [{"Name": "auto-scaling-group-id", "Values": [autoscaling_group_id]}]
+        params = {"Filters": filters, "Limit": _PAGE}
+        actions = await self._client.call("as", "2018-04-19", "DescribeScheduledActions", params)
+        policies = await self._client.call("as", "2018-04-19", "DescribeScalingPolicies", params)
+        return [
+            *map(GroupRule.of_action, actions.get("ScheduledActionSet") or ()),
+            *map(GroupRule.of_policy, policies.get("ScalingPolicySet") or ()),
+        ]
+
     async def _tke(self, action: str, params: Mapping[str, object]) -> dict[str, Any]:
         return await self._client.call("tke", "2018-05-25", action, params)
 
     async def _tke_2022(self, action: str, params: Mapping[str, object]) -> dict[str, Any]:
         return await self._client.call("tke", "2022-05-01", action, params)
 
-    async def _pages(self, action: str, params: Mapping[str, object], items: str, key: str) -> list[dict[str, Any]]:
+    async def _pages(
+        self, call: Call, action: str, params: Mapping[str, object], items: str, key: str
+    ) -> list[dict[str, Any]]:
         """Read all pages. They are no snapshot: what moved between two of them may come twice."""
         found: dict[str, dict[str, Any]] = {}
         offset = 0
         while True:
-            answer = await self._tke_2022(action, {**params, "Offset": offset, "Limit": _PAGE})
+            answer = await call(action, {**params, "Offset": offset, "Limit": _PAGE})
             page = answer.get(items) or []
             found.update((each[key], each) for each in page)
             offset += _PAGE
@@ -195,15 +304,3 @@ def _unscalable(pool: NodePool) -> InputError:
 
 def _given(**params: object) -> dict[str, object]:
     return {name: value for name, value in params.items() if value is not None}
-
-
-def _labels(labels: Mapping[str, str] | None) -> list[dict[str, str]] | None:
-    return None if labels is None else [{"Name": name, "Value": value} for name, value in sorted(labels.items())]
-
-
-def _taints(taints: Iterable[str] | None) -> list[dict[str, str]] | None:
-    """Write taints as the cloud has them; each is ``key=value:effect``."""
-    if taints is None:
-        return None
-    split = [(*each.rpartition(":")[0].partition("=")[::2], each.rpartition(":")[2]) for each in sorted(taints)]
-    return [{"Key": key, "Value": value, "Effect": effect} for key, value, effect in split]

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
+from tke_provider.clients.tls import trusted
 from tke_provider.exceptions import CredentialError, InputError, ThrottledError, TkeError, UnavailableError
 
 ENDPOINT = "https://qyapi.weixin.qq.com"
@@ -11,9 +13,13 @@ MARKDOWN_BYTES = 4096
 """What the robot takes as one message, as UTF-8."""
 _TIMEOUT = 10.0  # seconds
 _CUT = "…"
+_UNKNOWN_ROBOT = (CredentialError, "put the key of the group's robot into the connection's password")
 # https://developer.work.weixin.qq.com/document/path/90313
-_UNKNOWN_ROBOT = {93000, 93008}
-_TOO_MANY = 45009
+_REFUSALS: dict[int, tuple[type[TkeError], str]] = {
+    93000: _UNKNOWN_ROBOT,
+    93008: _UNKNOWN_ROBOT,
+    45009: (ThrottledError, "send fewer: a robot takes 20 messages a minute"),
+}
 
 
 async def send(key: str, markdown: str, endpoint: str = ENDPOINT) -> None:
@@ -29,7 +35,7 @@ async def send(key: str, markdown: str, endpoint: str = ENDPOINT) -> None:
 
     body = {"msgtype": "markdown", "markdown": {"content": _fit(markdown)}}
     try:
-        async with httpx.AsyncClient(timeout=_TIMEOUT) as session:
+        async with httpx.AsyncClient(timeout=_TIMEOUT, verify=trusted()) as session:
             answer = await session.post(f"{endpoint.rstrip('/')}/cgi-bin/webhook/send", params={"key": key}, json=body)
     except (httpx.HTTPError, OSError) as error:
         cause = (str(error) or type(error).__name__).replace(key, "***")
@@ -45,23 +51,16 @@ async def send(key: str, markdown: str, endpoint: str = ENDPOINT) -> None:
 
 def _check(answer: dict[str, Any]) -> None:
     """Raise what an answer means; it has the status 200 whatever went wrong."""
-    code, words = answer.get("errcode"), f"errcode {answer.get('errcode')}: {answer.get('errmsg', '')}"
+    code, problem = answer.get("errcode"), "WeCom refused the message"
     if code == 0:
         return
-    problem, error, way_out = "WeCom refused the message", InputError, "see the code in WeCom's list of error codes"
-    kind: type[TkeError] = error
-    if code in _UNKNOWN_ROBOT:
-        kind, way_out = CredentialError, "put the key of the group's robot into the connection's password"
-    elif code == _TOO_MANY:
-        kind, way_out = ThrottledError, "send fewer: a robot takes 20 messages a minute"
-    elif code is None:
-        kind, words, way_out = UnavailableError, "it answered without an errcode", "check the connection's host"
-    raise kind(problem, cause=words, way_out=way_out)
+    if code is None:
+        raise UnavailableError(problem, cause="it answered without an errcode", way_out="check the connection's host")
+    kind, way_out = _REFUSALS.get(code, (InputError, "see the code in WeCom's list of error codes"))
+    raise kind(problem, cause=f"errcode {code}: {answer.get('errmsg', '')}", way_out=way_out)
 
 
 def _decode(text: str) -> dict[str, Any]:
-    import json
-
     try:
         answer = json.loads(text)
     except ValueError:

@@ -6,6 +6,9 @@ import dataclasses
 import enum
 from typing import TYPE_CHECKING, Any, TypedDict
 
+from tke_provider.domain.creations import MADE_BY, merged
+from tke_provider.domain.verdicts import Verdict, failed, passed, pending
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -58,6 +61,11 @@ class NodePool:
     labels: Mapping[str, str] = dataclasses.field(default_factory=dict)
     taints: frozenset[str] = frozenset()
     deletion_protection: bool = False
+
+    @property
+    def made_by(self) -> str:
+        """The mark of the operation that made it."""
+        return self.labels.get(MADE_BY, "")
 
     @property
     def settled(self) -> bool:
@@ -209,3 +217,159 @@ class ScalingActivity:
             reason=answer.get("StatusMessageSimplified") or answer.get("StatusMessage") or "",
             started=answer.get("StartTime") or "",
         )
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Cluster:
+    """A cluster, as the cloud sees it.
+
+    :param state: the cloud's own word: ``Creating``, ``Running``, ``Deleting``, ``Abnormal``, ….
+    :param tags: that its maker gave it.
+    :param deletion_protection: whether the cloud refuses to delete it.
+    """
+
+    id: str
+    name: str
+    state: str
+    version: str = ""
+    vpc_id: str = ""
+    tags: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    deletion_protection: bool = False
+
+    def __str__(self) -> str:
+        return f"cluster {self.id} ({self.name})"
+
+    @property
+    def made_by(self) -> str:
+        """The mark of the operation that made it."""
+        return self.tags.get(MADE_BY, "")
+
+    @classmethod
+    def parse(cls, answer: Mapping[str, Any]) -> Cluster:
+        """Read one of ``Clusters`` of ``DescribeClusters`` (version 2018-05-25)."""
+        tags = [tag for each in answer.get("TagSpecification") or () for tag in each.get("Tags") or ()]
+        return cls(
+            id=answer["ClusterId"],
+            name=answer.get("ClusterName") or "",
+            state=answer.get("ClusterStatus") or "",
+            version=answer.get("ClusterVersion") or "",
+            vpc_id=(answer.get("ClusterNetworkSettings") or {}).get("VpcId") or "",
+            tags={tag["Key"]: tag.get("Value") or "" for tag in tags},
+            deletion_protection=bool(answer.get("DeletionProtection")),
+        )
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class NewCluster:
+    """A managed cluster to be made.
+
+    :param cidr: the network of its pods and services.
+    :param settings: more parameters of ``CreateCluster``, by the API's names.
+    """
+
+    name: str
+    vpc_id: str
+    cidr: str
+    version: str
+    level: str = "L5"
+    description: str = ""
+    tags: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    deletion_protection: bool = True
+    settings: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+
+    def request(self, made_by: str) -> dict[str, Any]:
+        """Return the parameters of ``CreateCluster``."""
+        tags = {**self.tags, MADE_BY: made_by}
+        basic = {
+            "ClusterName": self.name,
+            "ClusterVersion": self.version,
+            "ClusterDescription": self.description,
+            "ClusterLevel": self.level,
+            "VpcId": self.vpc_id,
+            "TagSpecification": [
+                {"ResourceType": "cluster", "Tags": [{"Key": key, "Value": tags[key]} for key in sorted(tags)]}
+            ],
+        }
+        params = {
+            "ClusterType": "MANAGED_CLUSTER",
+            "ClusterCIDRSettings": {"ClusterCIDR": self.cidr} if self.cidr else {},
+            "ClusterBasicSettings": basic,
+            # The default runtime is docker by the metadata, which no cluster of today has.
+            "ClusterAdvancedSettings": {
+                "ContainerRuntime": "containerd",
+                "DeletionProtection": self.deletion_protection,
+            },
+        }
+        return merged(params, self.settings)
+
+
+def end_of_cluster(instances: str, disks: str) -> dict[str, Any]:
+    """Return what ``DeleteCluster`` is told to do with machines and with the disks of volumes."""
+    options = [{"ResourceType": "CBS", "DeleteMode": disks}]
+    return {"InstanceDeleteMode": instances, "ResourceDeleteOptions": options}
+
+
+# In none of them does a cluster come back by itself: "Isolated" is for money owed.
+_LOST = {"abnormal", "isolated", "resourceisolate", "resourceisolated", "deleting"}
+_SLOW_TO_SHOW = 60.0
+"""Seconds after it was asked for in which an endpoint may still be shown as not there."""
+
+
+def assess_creation(cluster: Cluster | None, cluster_id: str) -> Verdict:
+    """Return whether a cluster that is being made runs."""
+    if cluster is None:
+        # The list may lag behind the call that made it; a cluster that never shows is told by the deadline.
+        return pending(f"cluster {cluster_id} is not listed yet")
+    if cluster.state == "Running":
+        return passed(f"{cluster} is Running")
+    if cluster.state.lower() in _LOST:
+        return failed(f"{cluster} is {cluster.state}")
+    return pending(f"{cluster} is {cluster.state}")
+
+
+def assess_deletion(cluster: Cluster | None, cluster_id: str) -> Verdict:
+    """Return whether a cluster that is being deleted is gone."""
+    if cluster is None:
+        return passed(f"cluster {cluster_id} is gone")
+    return pending(f"{cluster} is {cluster.state}")
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Endpoint:
+    """One of the two ways to a cluster's API server.
+
+    :param status: ``Created``, ``Creating``, ``NotFound``, ``CreateFailed``, ``Deleting``, ….
+    :param error: what the cloud says beside it; not empty does not mean failed (the action's published example).
+    """
+
+    external: bool
+    status: str
+    error: str = ""
+
+    @property
+    def name(self) -> str:
+        """``public`` or ``private``."""
+        return "public" if self.external else "private"
+
+    def opened(self, cluster_id: str, seconds: float) -> Verdict:
+        """Return whether it is open.
+
+        :param seconds: since it was asked for.
+        """
+        said = f"the {self.name} endpoint of cluster {cluster_id} is {self.status}"
+        if self.status == "Created":
+            return passed(said)
+        if self.status == "CreateFailed":
+            return failed(f"{said}: {self.error}" if self.error else said)
+        if self.status == "NotFound" and seconds > _SLOW_TO_SHOW:
+            return failed(f"{said}, {seconds:.0f} seconds after it was asked for")
+        return pending(said)
+
+    def closed(self, cluster_id: str) -> Verdict:
+        """Return whether it is closed."""
+        said = f"the {self.name} endpoint of cluster {cluster_id} is {self.status}"
+        if self.status in {"NotFound", "Deleted"}:
+            return passed(f"the {self.name} endpoint of cluster {cluster_id} is closed")
+        if self.status == "DeletedFailed":
+            return failed(f"{said}: {self.error}" if self.error else said)
+        return pending(said)

@@ -151,7 +151,7 @@ def strangers(live: Manifest, manager: str) -> list[str]:
     return [
         f"{entry['manager']} wrote {', '.join(fields)} at {entry.get('time', 'an unknown time')}"
         for entry in entries
-        if entry.get("manager") != manager and not entry.get("subresource") and entry.get("time", "") > applied
+        if entry.get("manager") != manager and not entry.get("subresource") and entry.get("time", "") >= applied
         if (fields := sorted(set(_fields(entry.get("fieldsV1") or {})))[:5])
     ]
 

@@ -14,16 +14,16 @@ from __future__ import annotations
 
 import dataclasses
 import statistics
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, TypedDict
 
+from tke_provider.domain.images import CREATED, REVISION
 from tke_provider.domain.releases import Record, Stage
 from tke_provider.domain.windows import check_instant
 from tke_provider.exceptions import InputError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
-    from datetime import datetime
 
 _UNDONE = (Stage.ROLLED_BACK, Stage.ABANDONED)
 
@@ -105,6 +105,17 @@ def figures(
         "time_to_restore": _median([each.restored - each.since for each in failures if each.restored and each.since]),
         "incomplete": sorted(service for (_, service), each in by_service.items() if _cut_off(each, start)),
     }
+
+
+def commit_time(labels: Mapping[str, str], commit: str) -> datetime | None:
+    """Return when a commit was made, as an image says that was built from it; ``None`` where it says nothing of it."""
+    if labels.get(REVISION) != commit:
+        return None
+    try:
+        made = datetime.fromisoformat(labels.get(CREATED, "").replace("Z", "+00:00"))
+    except ValueError:
+        return None
+    return made if made.tzinfo else None
 
 
 def in_words(dora: DoraDict) -> str:

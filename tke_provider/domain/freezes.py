@@ -14,6 +14,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 
+# Freezes that follow one another are joined so far ahead: some follow one another for ever.
+_AHEAD = timedelta(days=31)
+
+
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Freeze:
     """A time in which nothing is released: once, or again and again.
@@ -64,7 +68,7 @@ class Freeze:
 class Frozen(NamedTuple):
     """The freeze that an instant lies in.
 
-    :param until: when it ends; where others go on then, when the last of them does.
+    :param until: when it ends; where others go on then, when the last of them does, as far as a month ahead.
     """
 
     name: str
@@ -83,10 +87,11 @@ def frozen_at(now: datetime, freezes: Iterable[Freeze]) -> Frozen | None:
     check_instant(now)
     freezes, until = tuple(freezes), now
     names: list[str] = []
-    while True:
+    while until - now < _AHEAD:
         ends = [(end, freeze) for freeze in freezes if (end := freeze.span().ends(until))]
         if not ends:
-            return Frozen(", ".join(names), until) if names else None
+            break
         until, last = max(ends, key=lambda each: each[0])
         names += [freeze.name for _, freeze in ends if freeze.name not in names]
         until = until.astimezone(zoneinfo.ZoneInfo(last.zone))
+    return Frozen(", ".join(names), until) if names else None

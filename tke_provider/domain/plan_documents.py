@@ -66,6 +66,7 @@ class _Reader:
             if (span := self.span(("freezes", number), each))
         ]
         self.check_names(targets)
+        self.check_fallbacks(targets)
         self.document.refuse(self.problems)
         return Plan(
             name=self.content["name"],
@@ -99,15 +100,18 @@ class _Reader:
 
     def target(self, name: str, said: Mapping[str, Any]) -> Target:
         path: Path = ("targets", name)
-        kind = next(kind for key, kind in _KINDS.items() if key in said)
+        key, kind = next((key, kind) for key, kind in _KINDS.items() if key in said)
         guards = said.get("guards", {})
-        where = said.get("service") or said.get("hpa") or {"name": said.get("node_pool")}
+        where = said[key] if isinstance(said[key], dict) else {"name": said[key]}
+        fallback = said.get("fallback", "keep")
+        other_pool = fallback["other_pool"] if isinstance(fallback, dict) else ""
         target = Target(
             name=name,
             kind=kind,
             object_name=where.get("name", ""),
             namespace=where.get("namespace", ""),
             selector=where.get("selector", ""),
+            rule=where.get("rule", ""),
             workload=where.get("kind", "Deployment"),
             cluster=said.get("cluster", self.content.get("cluster", "")),
             usual=self.attempt((*path, "usual"), lambda: _size(said["usual"])) if "usual" in said else None,
@@ -116,6 +120,8 @@ class _Reader:
             step=guards.get("step"),
             lead=_duration(said.get("lead", "0m")),
             on_owner=said.get("on_owner", "refuse"),
+            fallback="other_pool" if other_pool else fallback,
+            other_pool=other_pool,
             price=float(said.get("price", 0)),
         )
         self.check_target(path, target)
@@ -131,6 +137,8 @@ class _Reader:
             refuse("usual", f"'usual' is missing: the cloud has no place where {target}'s could be recorded")
         if target.lead and target.kind is not Kind.NODE_POOL:
             refuse("lead", "only node pools have a lead")
+        if target.fallback != "keep" and target.kind is not Kind.NODE_POOL:
+            refuse("fallback", "only node pools fall back: pods wait for nodes")
         if target.lead > _LONGEST_LEAD:
             refuse("lead", "a lead is 24h at most")
         if target.usual is not None:
@@ -198,8 +206,31 @@ class _Reader:
             if first != name:
                 self.problems.append(Problem(("targets", name), f"{name} is {target} like {first}: name it once"))
 
+    def check_fallbacks(self, targets: Mapping[str, Target]) -> None:
+        """Refuse a pool as a stand-in that cannot be one."""
+        for name, target in targets.items():
+            if target.fallback == "other_pool" and (why := _no_stand_in(target, targets)):
+                self.problems.append(Problem(("targets", name, "fallback"), why))
 
-_KINDS = {"service": Kind.SERVICE, "node_pool": Kind.NODE_POOL, "hpa": Kind.HPA}
+
+def _no_stand_in(target: Target, targets: Mapping[str, Target]) -> str:
+    """Return why the other pool of a target cannot stand in for it; empty where it can."""
+    other = targets.get(target.other_pool)
+    if other is None:
+        return f"there is no target {target.other_pool!r}: {nearest(target.other_pool, targets)}"
+    if other.kind is not Kind.NODE_POOL or other.name == target.name:
+        return f"{other.name} is no other node pool"
+    if other.cluster != target.cluster:
+        return f"{other.name} is a pool of another cluster"
+    return f"{other.name} falls back to another pool itself" if other.fallback == "other_pool" else ""
+
+
+_KINDS = {
+    "service": Kind.SERVICE,
+    "node_pool": Kind.NODE_POOL,
+    "hpa": Kind.HPA,
+    "cron_scaler": Kind.CRON_SCALER,
+}
 
 
 def parse(text: str) -> Plan:

@@ -31,6 +31,7 @@ _AHEAD = timedelta(days=45)
 Size: TypeAlias = "int | Bounds"
 """A number, or a range within which somebody else chooses."""
 OnOwner: TypeAlias = 'Literal["refuse", "bounds"]'
+Fallback: TypeAlias = 'Literal["keep", "partial", "other_pool"]'
 
 
 class Kind(enum.Enum):
@@ -39,6 +40,7 @@ class Kind(enum.Enum):
     SERVICE = "service"
     NODE_POOL = "node pool"
     HPA = "HPA"
+    CRON_SCALER = "HorizontalPodCronscaler"
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -63,9 +65,10 @@ class Target:
 
     :param name: what the plan calls it.
     :param cluster: ``cls-xxxxxxxx``; empty: the connection's.
-    :param namespace: of a service or HPA.
-    :param object_name: of the workload or HPA; id or name of the node pool; empty where a selector is given.
+    :param namespace: of a service, HPA or HorizontalPodCronscaler.
+    :param object_name: of the workload or autoscaler; id or name of the node pool; empty where a selector is given.
     :param selector: label selector of several services, each of which gets the size.
+    :param rule: which rule of a HorizontalPodCronscaler; empty: each of them gets the size.
     :param workload: ``Deployment`` or ``StatefulSet``.
     :param usual: outside all windows, and what percentages are of. Default: what was recorded when the plan first
         changed the object; a node pool has no place for such a record, so its plan says it.
@@ -74,6 +77,9 @@ class Target:
     :param step: biggest change of one run; none: no limit.
     :param lead: how much earlier than its windows it grows: nodes take minutes to come.
     :param on_owner: as in :class:`~tke_provider.operators.scaling.TkeScaleServiceOperator`.
+    :param fallback: when the cloud has no more nodes: ``keep`` asking for them, make do with those that came
+        (``partial``), or ask for the missing ones in ``other_pool``.
+    :param other_pool: what the plan calls the node pool that stands in.
     :param price: of one pod or node and hour, in whatever currency the plan's budget is.
     """
 
@@ -82,6 +88,7 @@ class Target:
     object_name: str = ""
     namespace: str = ""
     selector: str = ""
+    rule: str = ""
     workload: str = "Deployment"
     cluster: str = ""
     usual: Size | None = None
@@ -90,11 +97,14 @@ class Target:
     step: int | None = None
     lead: timedelta = timedelta(0)
     on_owner: OnOwner = "refuse"
+    fallback: Fallback = "keep"
+    other_pool: str = ""
     price: float = 0.0
 
     def __str__(self) -> str:
         where = f"{self.namespace}/" if self.namespace else ""
-        return f"{self.kind.value} {where}{self.object_name or self.selector}"
+        rule = f" rule {self.rule}" if self.rule else ""
+        return f"{self.kind.value} {where}{self.object_name or self.selector}{rule}"
 
     def guarded(self, size: Size) -> Size:
         """Return the size, moved into the guards."""

@@ -9,7 +9,7 @@ import dataclasses
 from typing import TYPE_CHECKING, Literal
 
 from tke_provider.domain.plans import Kind, Size, least, outlook, show_size
-from tke_provider.domain.scaling import Bounds
+from tke_provider.domain.scaling import Bounds, count
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -34,6 +34,7 @@ class Present:
     :param owner: who else writes the size; empty where nobody does.
     :param blockers: what stands against any change.
     :param growth_blockers: what stands against growing.
+    :param room: how many pods more the quotas allow, and which one decides; none: no limit is known.
     :param shrink_blockers: what stands against shrinking.
     """
 
@@ -45,6 +46,7 @@ class Present:
     owner: str = ""
     blockers: tuple[str, ...] = ()
     growth_blockers: tuple[str, ...] = ()
+    room: tuple[int, str] | None = None
     shrink_blockers: tuple[str, ...] = ()
 
 
@@ -59,6 +61,7 @@ class Row:
     :param window: by which the size is wanted; empty outside all.
     :param blockers: why nothing is changed; empty where it is.
     :param cost: what the change costs more an hour.
+    :param stands_in_for: the target whose missing nodes it brings besides its own.
     """
 
     target: str
@@ -71,6 +74,7 @@ class Row:
     owner: str = ""
     blockers: tuple[str, ...] = ()
     cost: float = 0.0
+    stands_in_for: str = ""
 
     @property
     def direction(self) -> Direction:
@@ -85,7 +89,7 @@ class Row:
         why = f"window {self.window}" if self.window else "the usual size"
         if self.after != self.wanted:
             why += f", {show_size(self.wanted)} in steps"
-        return why
+        return f"{why}, and standing in for {self.stands_in_for}" if self.stands_in_for else why
 
     def blocked(self, *blockers: str) -> Row:
         """Return the row with more that stands against it."""
@@ -158,7 +162,44 @@ def _row(target: Target, claim: Claim, present: Present) -> Row:
     )
     beyond = _beyond(target, present, asked)
     more = {"up": present.growth_blockers, "down": present.shrink_blockers, "none": ()}[row.direction]
-    return row.blocked(*beyond, *more)
+    return row.blocked(*beyond, *more, *_without_room(row, present))
+
+
+def _without_room(row: Row, present: Present) -> tuple[str, ...]:
+    """What quotas do not allow."""
+    more = least(row.after) - least(row.before)
+    if present.room is None or more <= 0 or more <= present.room[0]:
+        return ()
+    allowed, quota = present.room
+    return (f"{quota} has room for {count(allowed, 'pod')} more",)
+
+
+def stand_in(plan: Plan, proposal: Proposal, row: Row, missing: int, short: Row) -> Row:
+    """Return the row of a pool that brings, besides its own nodes, those that another pool did not get.
+
+    Guards, budget and biggest step hold as ever: what lies beyond them is not asked for.
+
+    :param row: of the pool that stands in.
+    :param missing: how many nodes the other one lacks.
+    :param short: of the other one.
+    """
+    target = plan.targets[row.target]
+    wanted = target.guarded(_plus(row.after, missing))
+    after = _stepped(row.before, wanted, target.step)
+    spared = plan.targets[short.target].price * missing
+    then = proposal.cost_then - spared + target.price * (least(after) - least(row.after))
+    stands_in_for = f"{row.stands_in_for}, {short.target}".removeprefix(", ")
+    cost = target.price * (least(after) - least(row.before))
+    row = dataclasses.replace(row, after=after, wanted=wanted, cost=cost, stands_in_for=stands_in_for)
+    if plan.budget is not None and then > plan.budget:
+        return row.blocked(f"the plan's budget of {plan.budget:g} an hour, of which this would take {then:g}")
+    return row
+
+
+def _plus(size: Size, more: int) -> Size:
+    if isinstance(size, Bounds):
+        return Bounds(size.minimum + more, max(size.maximum, size.minimum + more))
+    return size + more
 
 
 def _own_size(target: Target, present: Present) -> Size:

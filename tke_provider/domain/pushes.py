@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import collections
 import dataclasses
 import fnmatch
+import hashlib
 import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import urlsplit
 
 from tke_provider.exceptions import InputError
@@ -15,6 +17,9 @@ if TYPE_CHECKING:
 
 _SHA = re.compile(r"[0-9a-f]{40}([0-9a-f]{24})?")
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
+_LONGEST = 255
+"""Characters of a branch or tag: git keeps each in a file of that name."""
+_RUN_ID = re.compile(r"push__.+__([0-9a-f]*)-([0-9a-f]+)__[0-9a-f]+")
 _SCP = re.compile(r"(?:[^@/]+@)?([^:/]+):(?!\d+/|//)(.+)")
 FIELDS = ("repository", "commit", "branch", "tag", "digest")
 """What a parameter of a DAG can be filled with."""
@@ -29,6 +34,7 @@ class Push:
     :param tag: of the commit, or of the image.
     :param commit: full SHA; empty for an image.
     :param digest: of the image; empty for a commit.
+    :param before: the commit that the branch pointed to before; empty where nobody says.
     :param paths: files that changed, or ``None`` where the sender does not list all of them.
     """
 
@@ -37,6 +43,7 @@ class Push:
     tag: str = ""
     commit: str = ""
     digest: str = ""
+    before: str = ""
     paths: tuple[str, ...] | None = None
 
     def __post_init__(self) -> None:
@@ -46,6 +53,8 @@ class Push:
         """
         if not (self.digest or _SHA.fullmatch(self.commit)) or (self.digest and not _DIGEST.fullmatch(self.digest)):
             raise InputError("The delivery names neither a full commit SHA nor a digest", way_out="see its format")
+        if len(self.branch) > _LONGEST or len(self.tag) > _LONGEST:
+            raise InputError(f"A branch or tag has more than {_LONGEST} characters", way_out="use a shorter name")
         if not any(self.urls):
             raise InputError("The delivery names no repository", way_out="see its format")
 
@@ -97,6 +106,63 @@ class Wanted:
         return {param: known[field] for param, field in self.params.items() if known[field]}
 
 
+class Move(NamedTuple):
+    """How a push moved its branch, as the id of its run tells it."""
+
+    run_id: str
+    before: str
+    after: str
+
+    @classmethod
+    def read(cls, run_id: str) -> Move | None:
+        """Return the move of a run that a push started; ``None`` for any other run."""
+        read = _RUN_ID.fullmatch(run_id)
+        return cls(run_id, *read.groups()) if read else None
+
+
+def line_of(source: str, push: Push) -> str:
+    """Return what the ids of all runs of one branch, tag or image of a source begin with."""
+    return f"push__{source}__{_short(*push.urls, push.branch, push.tag)}__"
+
+
+def run_id_of(source: str, push: Push, delivery: str) -> str:
+    """Return the id of the run of a push: the same for the same delivery, and telling how the branch moved.
+
+    :param delivery: hex digest of what was delivered.
+    """
+    return (
+        f"{line_of(source, push)}{push.before[:10]}-{(push.commit or push.digest.partition(':')[2])[:10]}__{delivery}"
+    )
+
+
+def superseded(moves: Sequence[Move]) -> list[str]:
+    """Return the ids of the runs that need not begin, because a later head of their branch waits, too.
+
+    Deliveries need not arrive in the order of their pushes, so the last head is read from the moves themselves: it is
+    the one that was moved to more often than away from. Where a move is missing there are several such heads, and
+    after a way there and back there is none; then more is built than needed. Only of a branch that goes round while its
+    pushes are delivered out of order the last head cannot be told.
+
+    :param moves: of all runs of one branch that have not begun, in the order of their arrival; also of those that were
+        skipped before, which are links of the chain.
+    """
+    left = collections.Counter(each.after for each in moves)
+    left.subtract(each.before for each in moves)
+    if not any(count > 0 for count in left.values()):
+        return []
+    skipped = []
+    for each in reversed(moves):
+        if left[each.after] > 0:
+            left[each.after] -= 1
+        else:
+            skipped.append(each.run_id)
+    return skipped
+
+
+def _short(*texts: str) -> str:
+    return hashlib.sha256("\n".join(texts).encode(errors="surrogatepass")).hexdigest()[:8]
+
+
 def same_place(url: str) -> str:
     """Return a repository's address without scheme, login, port and ``.git``: the same for HTTPS and SSH.
 
@@ -116,7 +182,7 @@ def same_place(url: str) -> str:
 
 
 def _same(ours: Sequence[str], theirs: Iterable[str]) -> str | None:
-    claimed = {same_place(url) for url in theirs if url}
+    claimed = {same_place(url) for url in theirs if url} - {""}
     return next((url for url in ours if same_place(url) in claimed), None)
 
 

@@ -33,6 +33,8 @@ HISTORY = 10
 """How many records of a service are kept; the newest good one always is."""
 
 _NAME = re.compile(r"[a-z0-9]([-a-z0-9.]{0,61}[a-z0-9])?")
+_TIMES = ("started", "finished", "since")
+_LISTS = ("applied", "checks", "meanwhile", "ops")
 _KEPT = {"Namespace", "CustomResourceDefinition", "PersistentVolumeClaim", "PersistentVolume"}
 """Kinds that take others' data with them, so they are never deleted to undo a release."""
 _CLUSTERS_OWN = ("creationTimestamp", "deletionTimestamp", "generation", "managedFields", "resourceVersion", "uid")
@@ -347,7 +349,3 @@ def decode(secret: Manifest) -> Record:
             cause=str(error),
             way_out="delete it: the next release then takes what is live as its way back",
         ) from error
-
-
-_TIMES = ("started", "finished", "since")
-_LISTS = ("applied", "checks", "meanwhile", "ops")

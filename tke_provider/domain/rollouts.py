@@ -232,6 +232,16 @@ def _workload_troubles(workload: Manifest, events: Sequence[Manifest]) -> Iterat
         yield Trouble(f"its pods are not created: {words}")
 
 
+def is_ready(pod: Manifest) -> bool:
+    """Whether a pod says that it is ready, be it on its way out or not."""
+    return bool(_condition(pod, "Ready").get("status") == "True")
+
+
+def serves(pod: Manifest) -> bool:
+    """Whether requests are sent to a pod: it is ready, and not on its way out."""
+    return is_ready(pod) and "deletionTimestamp" not in pod["metadata"]
+
+
 def pod_troubles(
     pods: Iterable[Manifest], events: Sequence[Manifest] = (), max_crashes: int = MAX_CRASHES
 ) -> Iterator[Trouble]:
@@ -272,7 +282,7 @@ def _whole_pod_trouble(pod: Manifest, events: Sequence[Manifest]) -> Trouble | N
         return Trouble(f"{name} has no node: {scheduled.get('message', scheduled.get('reason', ''))}")
     if status.get("phase") == "Failed":
         return Trouble(f"{name} failed: {status.get('reason', '')} {status.get('message', '')}".strip())
-    if _condition(pod, "Ready").get("status") == "True":
+    if is_ready(pod):
         return None
     words = _said(pod, events)
     if status.get("phase") == "Running":

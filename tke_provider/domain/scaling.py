@@ -217,16 +217,10 @@ def assess_scale(
         return failed(f"the size of {ref} was {size} and something else made it {wanted}")
     if have != wanted:
         return pending(f"{ref} has {have} of {wanted}")
-    ready = have if pods is None else sum(map(_serves, pods))
+    ready = have if pods is None else sum(map(rollouts.serves, pods))
     if ready < wanted:
         return pending(f"{ref} has {ready} of {count(wanted, 'pod')} ready")
     return passed(f"{ref} has {count(wanted, 'pod')}, all ready")
-
-
-def _serves(pod: Manifest) -> bool:
-    conditions = (pod.get("status") or {}).get("conditions") or ()
-    ready = any(each["type"] == "Ready" and each["status"] == "True" for each in conditions)
-    return ready and "deletionTimestamp" not in pod["metadata"]
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

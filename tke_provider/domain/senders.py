@@ -33,6 +33,9 @@ HOUR = 3600.0
 MINUTES = 300.0
 _NO_SECONDS = 1e11  # in the year 5138
 _BRANCH = re.compile(r"(?:refs/heads/|head/)?(.+)", re.DOTALL)
+_SHA = re.compile(r"[0-9a-f]{40}(?:[0-9a-f]{24})?")
+_MOST_IMAGES = 20
+"""Of one delivery: each starts a run."""
 
 
 class Sender(NamedTuple):
@@ -78,7 +81,7 @@ def is_authentic(kind: str, secret: str, headers: Headers, body: bytes, now: flo
 
 def equal(one: str, other: str) -> bool:
     """Compare in a time that tells nothing about where they differ."""
-    return hmac.compare_digest(one.encode(), other.encode())
+    return hmac.compare_digest(one.encode(errors="surrogatepass"), other.encode(errors="surrogatepass"))
 
 
 def _mac(secret: str, message: bytes, algorithm: str = "sha256") -> str:
@@ -94,7 +97,9 @@ def _signed(header: str, prefix: str = "sha256=", algorithm: str = "sha256") -> 
 
 def _token(*names: str) -> Callable[..., bool]:
     def authentic(secret: str, headers: Headers, body: bytes, now: float) -> bool:  # noqa: ARG001
-        return any(equal(headers.get(name, ""), secret) for name in names)
+        # Servers read headers as latin-1; secrets are UTF-8.
+        known = secret.encode().decode("latin-1")
+        return any(equal(headers.get(name, ""), known) for name in names)
 
     return authentic
 
@@ -153,6 +158,8 @@ def _git(payload: Payload) -> tuple[Push, ...] | str:
     ref, commit = _text(payload, "ref"), _text(payload, "after")
     if not commit.strip("0"):
         return "ref was deleted"
+    if ref.startswith("refs/") and not ref.startswith(("refs/heads/", "refs/tags/")):
+        return "ref is neither a branch nor a tag"
     repositories = [each for name in ("project", "repository") if isinstance(each := payload.get(name), dict)]
     branch = "" if ref.startswith("refs/tags/") else _BRANCH.sub(r"\1", ref)
     if not ref:
@@ -162,6 +169,7 @@ def _git(payload: Payload) -> tuple[Push, ...] | str:
         branch=branch,
         tag=ref.removeprefix("refs/tags/") if not branch else "",
         commit=commit if branch else _tagged(payload) or commit,
+        before=_sha(payload, "before"),
         paths=_paths(payload),
     )
     return (push,)
@@ -199,6 +207,8 @@ def _image(headers: Headers, payload: Payload) -> tuple[Push, ...] | str:  # noq
     resources = data.get("resources") if isinstance(data, dict) else None
     if not isinstance(resources, list) or not resources or not all(isinstance(each, dict) for each in resources):
         raise InputError("The delivery names no image", way_out="see its format")
+    if len(resources) > _MOST_IMAGES:
+        raise InputError(f"The delivery names more than {_MOST_IMAGES} images", way_out="push fewer at a time")
     return tuple(
         Push(
             urls=(_text(each, "resource_url").partition("@")[0].removesuffix(f":{_text(each, 'tag')}"),),
@@ -217,9 +227,15 @@ def _plain(headers: Headers, payload: Payload) -> tuple[Push, ...] | str:  # noq
         tag=_text(payload, "tag"),
         commit=_text(payload, "commit"),
         digest=_text(payload, "digest"),
+        before=_sha(payload, "before"),
         paths=tuple(map(str, paths)) if isinstance(paths, Sequence) and not isinstance(paths, str) else None,
     )
     return (push,)
+
+
+def _sha(payload: Payload, name: str) -> str:
+    value = _text(payload, name)
+    return value if _SHA.fullmatch(value) else ""
 
 
 def _text(payload: Payload, name: str) -> str:

@@ -7,6 +7,7 @@ import json
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from tke_provider.domain.hosts import split_url
+from tke_provider.domain.rollouts import serves
 from tke_provider.exceptions import InputError
 
 if TYPE_CHECKING:
@@ -155,7 +156,7 @@ def backends(service: Manifest, pods: Iterable[Manifest]) -> list[Manifest]:
     name = service["metadata"]["name"]
     if not selector:
         raise InputError(f"Service {name} has no selector, so its pods are not known", way_out="pass url instead")
-    found = [pod for pod in pods if _ready(pod) and selector.items() <= (pod["metadata"].get("labels") or {}).items()]
+    found = [pod for pod in pods if serves(pod) and selector.items() <= (pod["metadata"].get("labels") or {}).items()]
     return sorted(found, key=lambda pod: str(pod["metadata"]["name"]))
 
 
@@ -180,9 +181,3 @@ def _named_port(pod: Manifest, name: str) -> int:
             if each.get("name") == name:
                 return int(each["containerPort"])
     raise InputError(f"Pod {pod['metadata']['name']} has no port named {name}", way_out="name it in its container")
-
-
-def _ready(pod: Manifest) -> bool:
-    conditions = (pod.get("status") or {}).get("conditions") or ()
-    ready = any(each["type"] == "Ready" and each["status"] == "True" for each in conditions)
-    return ready and "deletionTimestamp" not in pod["metadata"]

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from tke_provider.domain.documents import Problem, nearest
 from tke_provider.domain.freezes import Freeze
-from tke_provider.domain.metrics import Gate
+from tke_provider.domain.metrics import Gate, fill
+from tke_provider.domain.quarantine import read as quarantine_of
 from tke_provider.exceptions import InputError
 
 if TYPE_CHECKING:
@@ -23,6 +24,9 @@ _OPTIONS = {
     "canary": {"steps", "pause", "gates", "smoke_tests"},
     "blue-green": {"keep", "gates", "smoke_tests"},
 }
+_WORDS_OF_A_VERSION = dict.fromkeys(("service", "namespace", "version", "workload", "pods"), "x")
+_WORDS_OF_A_PLACE = dict.fromkeys(("application", "environment", "namespace"), "x")
+_OF_A_POD = ("namespace", "secrets", "pull_secrets")
 
 
 def mistakes(content: Mapping[str, Any]) -> Iterator[Problem]:
@@ -36,9 +40,12 @@ def mistakes(content: Mapping[str, Any]) -> Iterator[Problem]:
             yield Problem(("services", name), f"another part of the DAG is called {name!r}, too: give it another name")
         yield from _forms(name, given, [each["name"] for each in environments])
         yield from _volumes(name, given, environments)
+        yield from _unit_tests(("services", name, "test"), given.get("test", {}))
     for number, each in enumerate(environments):
         yield from _references(("environments", number), each, services)
         yield from _freezes(("environments", number), each.get("freezes", ()))
+        yield from _watch(("environments", number, "watch", "gates"), each.get("watch", {}).get("gates", ()))
+    yield from _builds(content)
 
 
 def _dependencies(services: Mapping[str, Mapping[str, Any]]) -> Iterator[Problem]:
@@ -95,7 +102,7 @@ def _freezes(path: Path, freezes: Sequence[Mapping[str, Any]]) -> Iterator[Probl
             yield Problem(place, wrong)
 
 
-def _refused(read: Callable[[Mapping[str, Any]], object], given: Mapping[str, Any]) -> str:
+def _refused(read: Callable[[Any], object], given: object) -> str:
     """Return why a value cannot be read; empty where it can."""
     try:
         read(given)
@@ -156,9 +163,50 @@ def _options(path: Path, strategy: Mapping[str, Any]) -> Iterator[Problem]:
     steps = strategy.get("steps", ())
     if list(steps) != sorted(set(steps)):
         yield Problem((*path, "steps"), "each step has to be larger than the one before")
-    for number, gate in enumerate(strategy.get("gates", ())):
-        if wrong := _refused(Gate.parse, gate):
-            yield Problem((*path, "gates", number), wrong)
+    yield from _gates((*path, "gates"), strategy.get("gates", ()), _WORDS_OF_A_VERSION)
+
+
+def _gates(path: Path, gates: Sequence[Mapping[str, Any]], words: Mapping[str, str]) -> Iterator[Problem]:
+    """Find gates that make no sense, or name something that nobody fills in."""
+
+    def read(given: Mapping[str, Any]) -> None:
+        gate = Gate.parse(given)
+        for query in (gate.query, gate.baseline, gate.samples):
+            if query is not None:
+                fill(query, words)
+
+    for number, gate in enumerate(gates):
+        if wrong := _refused(read, gate):
+            yield Problem((*path, number), wrong)
+
+
+def _watch(path: Path, gates: Sequence[Mapping[str, Any]]) -> Iterator[Problem]:
+    """Find gates that nobody could ask once every service is of the new version."""
+    yield from _gates(path, gates, _WORDS_OF_A_PLACE)
+    for number, gate in enumerate(gates):
+        if any(key.endswith("_baseline") for key in gate) and "baseline" not in gate:
+            sentence = "the old version has gone by then: give a baseline, such as the same query with offset 1d"
+            yield Problem((*path, number), sentence)
+
+
+def _unit_tests(path: Path, test: Mapping[str, Any]) -> Iterator[Problem]:
+    if "min_coverage" in test and "coverage" not in test:
+        yield Problem((*path, "min_coverage"), "it needs coverage, the path of the report that tells it")
+    if wrong := _refused(quarantine_of, test.get("quarantine")):
+        yield Problem((*path, "quarantine"), wrong)
+    if test.get("runner", "engine") == "engine":
+        for option in _OF_A_POD:
+            if option in test:
+                yield Problem((*path, option), f"the engine has no {option}: write runner: pod, or leave it out")
+
+
+def _builds(content: Mapping[str, Any]) -> Iterator[Problem]:
+    if "buildkit" in content:
+        url = content["git"]["url"]
+        if not url.startswith(("https://", "http://")) or not url.endswith(".git"):
+            yield Problem(("git", "url"), "BuildKit fetches the commit itself: write an https URL that ends in .git")
+    elif "," in content.get("platform", ""):
+        yield Problem(("platform",), "the engine builds for one platform: add buildkit, or leave one of them")
 
 
 def _volume(path: Path, volume: Mapping[str, Any]) -> Iterator[Problem]:

@@ -36,6 +36,29 @@ class Git:
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class BuildKit:
+    """Who builds where the worker has no engine.
+
+    :param secrets: by id, the connection whose password it is.
+    """
+
+    image: str
+    connection: str = "buildkit_default"
+    namespace: str = "default"
+    cache: str | None = None
+    secrets: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    attestations: Mapping[str, str] = dataclasses.field(default_factory=dict)
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Reports:
+    """Where the reports of tests are kept."""
+
+    path: str
+    url: str | None = None
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Approval:
     """A person has to agree."""
 
@@ -71,6 +94,27 @@ class SmokeTest(Question):
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Scan:
+    """What the registry's scanner may have found in an image."""
+
+    limits: Mapping[str, int] = dataclasses.field(default_factory=dict)
+    start: bool = False
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Watch:
+    """What metrics have to be once everything is up.
+
+    :param gates: each the plain form of a :class:`~tke_provider.domain.metrics.Gate`.
+    """
+
+    gates: tuple[Mapping[str, Any], ...]
+    looks: int = 5
+    interval: int = 60
+    max_failed: int = 0
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Environment:
     """One place that a release goes to.
 
@@ -85,21 +129,35 @@ class Environment:
     cluster: str | None = None
     region: str | None = None
     create_namespace: bool = True
+    scan: Scan | None = None
     approval: Approval | None = None
     prometheus: str = "prometheus_default"
     freezes: tuple[Freeze, ...] = ()
     isolation: Isolation | None = None
     smoke_tests: tuple[SmokeTest, ...] = ()
+    watch: Watch | None = None
     values: Mapping[str, Mapping[str, Any]] = dataclasses.field(default_factory=dict)
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class UnitTests:
-    """How a service's unit tests are run."""
+    """How a service's unit tests are run.
+
+    :param quarantine: each the plain form of an :class:`~tke_provider.domain.quarantine.Entry`.
+    """
 
     command: tuple[str, ...] | str
     report: str = "/tmp/junit.xml"  # noqa: S108  # within the container
     timeout: int = 1800
+    coverage: str | None = None
+    min_coverage: float | None = None
+    quarantine: tuple[Mapping[str, str], ...] = ()
+    memory: str = "2g"
+    cpus: float = 1.0
+    runner: Literal["engine", "pod"] = "engine"
+    namespace: str = "default"
+    secrets: tuple[str, ...] = ()
+    pull_secrets: tuple[str, ...] = ()
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -155,6 +213,9 @@ class Spec:
     services: tuple[Service, ...]
     base_image: str | None = None
     build_args: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    platform: str | None = None
+    buildkit: BuildKit | None = None
+    reports: Reports | None = None
     concurrency: int | None = None
 
     def dependents(self, service: str) -> list[Service]:
@@ -180,7 +241,8 @@ def _spec(content: Mapping[str, Any]) -> Spec:
     environments: tuple[Environment, ...] = tuple(_environment(each) for each in content["environments"])
     services = {name: _service(name, given, environments) for name, given in content["services"].items()}
     given = {key: value for key, value in content.items() if key not in {"environments", "services"}}
-    given["git"] = _build(Git, given["git"])
+    parts = {"git": Git, "buildkit": BuildKit, "reports": Reports}
+    given |= {key: _build(kind, given[key]) for key, kind in parts.items() if key in given}
     ordered = tuple(services[name] for name in in_order({name: each.depends_on for name, each in services.items()}))
     return Spec(environments=environments, services=ordered, **given)
 

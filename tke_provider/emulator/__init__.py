@@ -20,6 +20,8 @@ Where to look:
 ``models``, ``state``    what exists, as plain dataclasses, and how it is kept
 ``clock``, ``trouble``   when changes come true; what goes wrong on request
 ``pools``                node pools as one model, whatever API version speaks about them
+``capacity``             which pod fits on which machine, roughly as the scheduler sees it
+``cluster_autoscaler``   pods without a node let pools grow, idle machines let them shrink
 ``nodes``, ``registry``  the real cluster's Node objects; the real registry's content
 ``helm``                 the real helm on the real cluster
 ``sts``, ``tke_*``, …    one API version of one service each: ``ACTIONS`` maps action to function

@@ -3,7 +3,7 @@
 ========  =====================  ============================================================================
 GET       /_emulator             is it up, where is its state
 GET POST  /_emulator/clock       paces by kind: ``{"node": {"mode": "looks", "amount": 2}}``
-POST      /_emulator/tell        ``{"what": "np-…" | "ins-…" | "node" | "pool" | "endpoint" | "*"}``: it comes true now
+POST      /_emulator/tell        ``{"what": "np-…" | "node" | "pool" | "endpoint" | "cluster" | "*"}``: it is true now
 GET POST  /_emulator/trouble     what is in store; put something in store (fields: ``models.Trouble``)
 POST      /_emulator/metrics     what a metric is (fields: ``models.Measured``)
 DELETE    /_emulator/trouble     nothing goes wrong any more; pools that are short of machines try again
@@ -26,7 +26,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.responses import JSONResponse
 from starlette.routing import Route
 
-from tke_provider.emulator import pools, tcss, trouble
+from tke_provider.emulator import clusters, pools, tcss, trouble
 from tke_provider.emulator.audit import Record, redact
 from tke_provider.emulator.clock import KINDS, Pace, finish
 from tke_provider.emulator.models import Cluster, Json, Measured, Trouble
@@ -124,7 +124,7 @@ def set_clock(cloud: Cloud, given: Json) -> Json:
 def tell(cloud: Cloud, given: Json) -> Json:
     """Let what is on its way come true."""
     wanted = str(given.get("what", "*"))
-    done = 0
+    done = clusters.tell(cloud, wanted)
     for cluster in cloud.state.clusters.values():
         done += pools.tell(cluster, wanted) + _tell_endpoints(cluster, wanted)
     return {"done": done}

@@ -13,6 +13,8 @@ from starlette.responses import Response
 from tke_provider.emulator import front
 from tke_provider.emulator.admin import create_admin
 from tke_provider.emulator.cloud import Cloud, Settings
+from tke_provider.emulator.cluster_autoscaler import ClusterAutoscaler
+from tke_provider.emulator.cron_scalers import CronScalers
 from tke_provider.emulator.helm import Helm
 from tke_provider.emulator.nodes import NodeKeeper
 from tke_provider.emulator.registry import RegistryReader
@@ -71,10 +73,18 @@ def running(settings: Settings) -> Iterator[Cloud]:
     if settings.kubeconfig:
         cloud.nodes = NodeKeeper.connect(cloud, str(settings.kubeconfig))
         cloud.nodes.start()
+        cloud.autoscaler = ClusterAutoscaler(cloud, cloud.nodes.api)
+        cloud.autoscaler.start()
+        cloud.cron_scalers = CronScalers(cloud.nodes.api)
+        cloud.cron_scalers.start()
         cloud.helm = Helm(settings.helm, settings.kubeconfig)
     try:
         yield cloud
     finally:
+        if cloud.cron_scalers:
+            cloud.cron_scalers.stop()
+        if cloud.autoscaler:
+            cloud.autoscaler.stop()
         if cloud.helm:
             cloud.helm.close()
         if cloud.nodes:

@@ -47,6 +47,7 @@ def _describe(cloud: Cloud, activity: Activity) -> Json:
     status = _status(cloud, activity)
     at = datetime.fromtimestamp(activity.at, timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
     message = activity.reason or ("Success" if status == "SUCCESSFUL" else "")
+    # What is said of REMOVE_INSTANCES, which the cluster autoscaler causes, is inferred.
     verb = "scale out" if activity.type == "SCALE_OUT" else "scale in"
     return {
         "AutoScalingGroupId": activity.group,

@@ -11,8 +11,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 Mode = Literal["at once", "looks", "seconds", "told"]
-KINDS = ("endpoint", "node", "pool")
-"""What has a pace of its own; ``default`` is the pace of everything else."""
+KINDS = ("cluster", "endpoint", "idle", "node", "pool")
+"""What has a pace of its own; ``default`` is the pace of everything else.
+
+``idle``, how long a machine does nothing before the cluster autoscaler removes it, is the cluster's option otherwise.
+"""
 
 
 @dataclass

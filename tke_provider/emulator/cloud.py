@@ -7,6 +7,7 @@ from collections import defaultdict
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from tke_provider.emulator import clusters
 from tke_provider.emulator import state as states
 from tke_provider.emulator.audit import Audit
 from tke_provider.emulator.clock import Clock, Pace
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    from tke_provider.emulator.cluster_autoscaler import ClusterAutoscaler
+    from tke_provider.emulator.cron_scalers import CronScalers
     from tke_provider.emulator.helm import Helm
     from tke_provider.emulator.models import Cluster, Json, Key, Registry, State
     from tke_provider.emulator.nodes import NodeKeeper
@@ -67,7 +70,9 @@ class Cloud:
         self.clock = Clock(self.state.paces)
         self.rate = RateLimit(settings.rate)
         self.nodes: NodeKeeper | None = None
+        self.autoscaler: ClusterAutoscaler | None = None
         self.registry: RegistryReader | None = None
+        self.cron_scalers: CronScalers | None = None
         self.helm: Helm | None = None
         self.save()
 
@@ -126,6 +131,7 @@ class Call:
 
         :param code: What this action answers if there is none: at least five codes are in use ([G], [T]).
         """
+        clusters.settle(self.cloud)
         found = self.cloud.state.clusters.get(self.params["ClusterId"])
         if found is None or found.region != self.region:
             raise CloudError(code, f"cluster {self.params['ClusterId']} not found in {self.region}")

@@ -36,6 +36,7 @@ class Node:
 
     :param pool: The pool's id, or ``""`` once it was taken out of its pool.
     :param state: ``joining``, ``normal``, ``leaving`` or ``gone``.
+    :param idle_since: When the cluster autoscaler first saw it do nothing; 0 while it does something.
     """
 
     id: str
@@ -49,6 +50,7 @@ class Node:
     subnet: str = ""
     labels: list[Json] = field(default_factory=list)
     taints: list[Json] = field(default_factory=list)
+    idle_since: float = 0
 
 
 @dataclass
@@ -91,6 +93,7 @@ class Endpoint:
     change: Change | None = None
     subnet: str = ""
     security_group: str = ""
+    error: str = ""
 
 
 @dataclass
@@ -123,6 +126,7 @@ class Cluster:
 
     :param departed: Instances that were there once: deleting one again is another error than an unknown one.
     :param admins: Who acquired the administrator's role.
+    :param autoscaler: What was set of the cluster autoscaler's options, by the API's names.
     :param pending: Changes of Helm releases by their id; the releases themselves are in the real cluster.
     """
 
@@ -133,6 +137,12 @@ class Cluster:
     version: str = "1.32.2"
     state: str = "Running"
     vpc: str = "vpc-local000"
+    cidr: str = "172.16.0.0/16"
+    description: str = ""
+    level: str = "L5"
+    deletion_protection: bool = False
+    tags: list[Json] = field(default_factory=list)
+    change: Change | None = None
     internal: Endpoint = field(default_factory=Endpoint)
     external: Endpoint = field(default_factory=Endpoint)
     pools: dict[str, Pool] = field(default_factory=dict)
@@ -140,6 +150,7 @@ class Cluster:
     departed: list[str] = field(default_factory=list)
     admins: list[str] = field(default_factory=list)
     pending: dict[str, PendingRelease] = field(default_factory=dict)
+    autoscaler: Json = field(default_factory=dict)
 
     def nodes_of(self, pool: Pool) -> list[Node]:
         """The machines of a pool, oldest first, those on their way out included."""
@@ -248,6 +259,7 @@ class State:
     :param root: The SecretId of the account itself.
     :param owner: Marks the Node objects of this state in the real cluster: several emulators may share one.
     :param scans: By the image's digest.
+    :param group_rules: Scheduled actions and alarm policies of scaling groups by their id, as they are described.
     :param serial: Counts what needs a number of its own (addresses, namespaces).
     """
 
@@ -258,6 +270,7 @@ class State:
     clusters: dict[str, Cluster] = field(default_factory=dict)
     registries: dict[str, Registry] = field(default_factory=dict)
     activities: list[Activity] = field(default_factory=list)
+    group_rules: dict[str, Json] = field(default_factory=dict)
     scans: dict[str, Scan] = field(default_factory=dict)
     paces: dict[str, Pace] = field(default_factory=dict)
     troubles: list[Trouble] = field(default_factory=list)

@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING, Any
 
 from tke_provider.emulator import pools
 from tke_provider.emulator.kubeconfig import access
+from tke_provider.emulator.models import Node
 
 if TYPE_CHECKING:
     from tke_provider.emulator.cloud import Cloud
-    from tke_provider.emulator.models import Cluster, Json, Node
+    from tke_provider.emulator.models import Cluster, Json, Pool
 
 log = logging.getLogger(__name__)
 
@@ -42,7 +43,7 @@ class NodeKeeper:
 
     def __init__(self, cloud: Cloud, api: Any) -> None:
         self._cloud = cloud
-        self._api = api
+        self.api = self._api = api
         self._woken = threading.Event()
         self._stopped = False
         self._thread = threading.Thread(target=self._run, name="node-keeper", daemon=True)
@@ -154,6 +155,12 @@ class NodeKeeper:
             except Exception as e:  # noqa: BLE001 - the cluster may be down; the next round tries again
                 log.warning("cannot bring the cluster's nodes up to date, next try in %ss: %s", _ROUND_SECONDS, e)
             self._woken.wait(_ROUND_SECONDS)
+
+
+def template_of(owner: str, cluster: Cluster, pool: Pool) -> Json:
+    """The Node object that one more machine of a pool would be."""
+    new = Node(f"{pool.id}-new", pool.id, pool.type, "", 0, state="normal", labels=pool.labels, taints=pool.taints)
+    return _manifest(owner, cluster, new)
 
 
 def _manifest(owner: str, cluster: Cluster, node: Node) -> Json:

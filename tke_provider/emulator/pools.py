@@ -125,6 +125,13 @@ def retire(cloud: Cloud, node: Node) -> None:
     cloud.clock.begin(node, "gone", "node")
 
 
+def remove(cloud: Cloud, pool: Pool, node: Node) -> None:
+    """Send a chosen machine away for good: the pool shall have one less."""
+    pool.desired -= 1
+    retire(cloud, node)
+    _record(cloud, pool, "REMOVE_INSTANCES", 1, [node.id])
+
+
 def add_node(cloud: Cloud, cluster: Cluster, pool: Pool, node_id: str, subnet: str = SUBNET) -> Node:
     """A new machine on its way into its pool."""
     node = Node(node_id, pool.id, pool.type, cloud.new_address(), cloud.clock.now(), subnet=subnet)

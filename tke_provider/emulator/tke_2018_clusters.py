@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING
 
-from tke_provider.emulator import kubeconfig, pools
+from tke_provider.emulator import clusters, kubeconfig, pools, trouble
 from tke_provider.emulator.cloud import filters, page
 from tke_provider.emulator.errors import CloudError
 
@@ -26,15 +26,13 @@ def describe_clusters(call: Call) -> Json:
     ids = call.params.get("ClusterIds")
     wanted = filters(call, _FILTERS, "InternalError.Param")
     found = []
+    clusters.settle(call.cloud, look=True)
     for cluster in call.cloud.state.clusters.values():
         if cluster.region != call.region or (ids and cluster.id not in ids):
             continue
         pools.settle(call.cloud, cluster)
-        described = _cluster(cluster)
-        fields = {**described, "vpc-id": cluster.vpc}
-        # No cluster here has tags, so a tag filter finds none.
-        if all(fields.get(name) in values for name, values in wanted.items()):
-            found.append(described)
+        if _matches(cluster, wanted):
+            found.append(_cluster(cluster))
     return {"TotalCount": len(found), "Clusters": page(found, call.params)}
 
 
@@ -42,6 +40,7 @@ def describe_cluster_status(call: Call) -> Json:
     """Cluster state and how many of its nodes run."""
     ids = call.params.get("ClusterIds")
     found = []
+    clusters.settle(call.cloud, look=True)
     for cluster in call.cloud.state.clusters.values():
         if cluster.region != call.region or (ids and cluster.id not in ids):
             continue
@@ -73,7 +72,7 @@ def describe_cluster_endpoint_status(call: Call) -> Json:
     call.cloud.clock.settle(endpoint, look=True)
     # The first look after a creation may still find nothing; Terraform's provider stumbles over that [T].
     early = endpoint.state == "Creating" and endpoint.change is not None and endpoint.change.looks <= 1
-    return {"Status": "NotFound" if early else endpoint.state, "ErrorMsg": ""}
+    return {"Status": "NotFound" if early else endpoint.state, "ErrorMsg": endpoint.error}
 
 
 def create_cluster_endpoint(call: Call) -> Json:
@@ -83,7 +82,9 @@ def create_cluster_endpoint(call: Call) -> Json:
     call.cloud.clock.settle(endpoint)
     pools.settle(call.cloud, cluster)
     external = call.params.get("IsExtranet", False)
-    if endpoint.state != "NotFound":
+    clusters.refuse_busy(cluster)
+    if endpoint.state not in {"NotFound", "CreateFailed"}:
+        # That one which failed may be opened anew is inferred.
         raise CloudError("ResourceInUse", f"the endpoint of {cluster.id} is {endpoint.state} already")
     if not external and not call.params.get("SubnetId"):
         raise CloudError("InvalidParameter.Param", "SubnetId is required for an intranet endpoint")
@@ -92,8 +93,10 @@ def create_cluster_endpoint(call: Call) -> Json:
         raise CloudError("InternalError.EmptyClusterNotSupport", f"cluster {cluster.id} has no running node")
     endpoint.subnet = call.params.get("SubnetId", "")
     endpoint.security_group = call.params.get("SecurityGroup", "")
+    fails = trouble.take(call.cloud.state.troubles, ("fails",), call.action)
+    endpoint.error = fails.message if fails else ""
     endpoint.state = "Creating"
-    call.cloud.clock.begin(endpoint, "Created", "endpoint")
+    call.cloud.clock.begin(endpoint, "CreateFailed" if fails else "Created", "endpoint")
     return {}
 
 
@@ -134,18 +137,33 @@ def _endpoint(call: Call, cluster: Cluster) -> Endpoint:
     return cluster.external if call.params.get("IsExtranet", False) else cluster.internal
 
 
+def _matches(cluster: Cluster, wanted: dict[str, list[str]]) -> bool:
+    """AND across filters, OR within values [M]. How ``Tags`` writes a tag is inferred from the node pools' filter."""
+    fields: dict[str, set[str]] = {
+        "ClusterName": {cluster.name},
+        "ClusterType": {"MANAGED_CLUSTER"},
+        "ClusterStatus": {cluster.state},
+        "vpc-id": {cluster.vpc},
+        "tag-key": {tag.get("Key", "") for tag in cluster.tags},
+        "tag-value": {tag.get("Value", "") for tag in cluster.tags},
+        "Tags": {f"{tag.get('Key')}:{tag.get('Value')}" for tag in cluster.tags},
+    }
+    return all(fields[name] & set(values) for name, values in wanted.items())
+
+
 def _cluster(cluster: Cluster) -> Json:
     return {
         "ClusterId": cluster.id,
         "ClusterName": cluster.name,
-        "ClusterDescription": "",
+        "ClusterDescription": cluster.description,
         "ClusterVersion": cluster.version,
         "ClusterOs": "tlinux3.1x86_64",
         "ClusterType": "MANAGED_CLUSTER",
         "ClusterNetworkSettings": _network(cluster),
         "ClusterNodeNum": len(cluster.nodes),
         "ProjectId": 0,
-        "TagSpecification": None,
+        # null where there are none: documented as nullable [M].
+        "TagSpecification": [{"ResourceType": "cluster", "Tags": cluster.tags}] if cluster.tags else None,
         "ClusterStatus": cluster.state,
         # A JSON string [M]. In hostname mode nodes bear the name they were given, here the instance's id.
         "Property": '{"NodeNameType":"hostname","NetworkType":"GR"}',
@@ -154,9 +172,9 @@ def _cluster(cluster: Cluster) -> Json:
         "OsCustomizeType": "GENERAL",
         "ContainerRuntime": "containerd",
         "CreatedTime": iso(cluster.created),
-        "DeletionProtection": False,
+        "DeletionProtection": cluster.deletion_protection,
         "EnableExternalNode": False,
-        "ClusterLevel": "L5",
+        "ClusterLevel": cluster.level,
         "AutoUpgradeClusterLevel": False,
         "QGPUShareEnable": False,
         "RuntimeVersion": "1.6.9",
@@ -166,7 +184,7 @@ def _cluster(cluster: Cluster) -> Json:
 
 def _network(cluster: Cluster) -> Json:
     return {
-        "ClusterCIDR": "172.16.0.0/16",
+        "ClusterCIDR": cluster.cidr,
         "IgnoreClusterCIDRConflict": False,
         "MaxNodePodNum": 64,
         "MaxClusterServiceNum": 1024,
@@ -196,7 +214,7 @@ def _status(cluster: Cluster) -> Json:
         "ClusterFailedNodeNum": 0,
         "ClusterClosedNodeNum": 0,
         "ClusterClosingNodeNum": states.count("leaving"),
-        "ClusterDeletionProtection": False,
+        "ClusterDeletionProtection": cluster.deletion_protection,
         "ClusterAuditEnabled": False,
     }
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
-from tke_provider.emulator import pools
+from tke_provider.emulator import clusters, pools
 from tke_provider.emulator.cloud import filters
 from tke_provider.emulator.errors import CloudError
 from tke_provider.emulator.models import Cluster, Json, Pool
@@ -38,6 +38,7 @@ def describe_cluster_node_pool_detail(call: Call) -> Json:
 def create_cluster_node_pool(call: Call) -> Json:
     """A new pool. There is no idempotency token and names need not be unique: calling twice makes two [M]."""
     cluster = call.cluster("ResourceNotFound")
+    clusters.refuse_busy(cluster)
     group = _json(call, "AutoScalingGroupPara")
     _json(call, "LaunchConfigurePara")
     minimum, maximum = int(group.get("MinSize", 0)), int(group.get("MaxSize", 0))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tke_provider.emulator import pools
+from tke_provider.emulator import clusters, pools
 from tke_provider.emulator.errors import CloudError
 from tke_provider.emulator.models import Cluster, Json, Node, Pool
 from tke_provider.emulator.state import SUBNET, new_id
@@ -19,6 +19,7 @@ _UNEXPECTED = "InternalError.UnexpectedInternal"
 def create_cluster_virtual_node_pool(call: Call) -> Json:
     """A pool, with the nodes it is given."""
     cluster = call.cluster("ResourceNotFound")
+    clusters.refuse_busy(cluster)
     pool = Pool(new_id("np"), call.params["Name"], "Super", 0, 0, 0, call.cloud.clock.now(), state="creating")
     pool.options = {
         "SubnetIds": call.params.get("SubnetIds", [SUBNET]),

@@ -9,6 +9,7 @@ Kinds of trouble:
 ``expired_token``  ``AuthFailure.TokenFailure`` instead of an answer
 ``lost_answer``    the action is performed, then the connection is closed without a byte
 ``slow``           the action is performed, the answer comes ``seconds`` later
+``fails``          the action is accepted, and what it begins fails with ``message``: a cluster, an endpoint
 ``sold_out``       scaling out buys only ``available`` machines; ``action`` is that which asks for them
 =================  ===================================================================================
 """
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 
 INSTEAD = ("throttle", "error", "server_error", "expired_token")
 AFTERWARDS = ("lost_answer", "slow")
-KINDS = (*INSTEAD, *AFTERWARDS, "sold_out")
+KINDS = (*INSTEAD, *AFTERWARDS, "fails", "sold_out")
 RATE = 20
 """Calls per second of one action, region and caller: the documented limit of most TKE actions [D 457/103216]."""
 

@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-from airflow.providers.common.compat.sdk import AirflowNotFoundException, BaseHook
+from airflow.providers.common.compat.sdk import BaseHook
 
 from tke_provider.domain.buildkit import Daemon
-from tke_provider.exceptions import CredentialError, InputError, NotFoundError
-from tke_provider.hooks.tencent_cloud import mask
-
-if TYPE_CHECKING:
-    from airflow.providers.common.compat.sdk import Connection
+from tke_provider.exceptions import CredentialError, InputError
+from tke_provider.hooks.connections import find_connection, mask
 
 _PORT = 1234
 _EXTRAS = ("ca_certificate", "client_certificate", "private_key")
@@ -37,7 +32,7 @@ class BuildKitHook(BaseHook):
         :raises InputError: when it names no host.
         :raises CredentialError: when certificates are missing: who may build is root on the daemon's machine.
         """
-        connection = await self._connection(self.buildkit_conn_id)
+        connection = await find_connection(self.buildkit_conn_id)
         if not connection.host:
             raise InputError(
                 f"Connection {self.buildkit_conn_id} names no host",
@@ -58,18 +53,10 @@ class BuildKitHook(BaseHook):
         :raises NotFoundError: when there is no such connection.
         :raises CredentialError: when it has no password.
         """
-        password = (await self._connection(conn_id)).password
+        password = (await find_connection(conn_id)).password
         if not password:
             raise CredentialError(
                 f"Connection {conn_id} has no password", way_out="write the build's secret into its password"
             )
         await mask(password)
         return password
-
-    async def _connection(self, conn_id: str) -> Connection:
-        try:
-            return await self.aget_connection(conn_id)
-        except AirflowNotFoundException as error:
-            raise NotFoundError(
-                f"There is no connection {conn_id}", way_out="add it under Admin, Connections"
-            ) from error

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from airflow.providers.common.compat.sdk import AirflowNotFoundException, BaseHook
+from airflow.providers.common.compat.sdk import BaseHook
 
-from tke_provider.exceptions import InputError, NotFoundError
+from tke_provider.exceptions import InputError
+from tke_provider.hooks.connections import find_connection, mask
 
 if TYPE_CHECKING:
     from tke_provider.clients.git import GitLogin
@@ -31,12 +32,8 @@ class GitHook(BaseHook):
         """
         from tke_provider.clients.git import GitLogin, host_of
 
-        try:
-            connection = await self.aget_connection(self.git_conn_id)
-        except AirflowNotFoundException as error:
-            raise NotFoundError(
-                f"There is no connection {self.git_conn_id}", way_out="add it under Admin, Connections"
-            ) from error
+        connection = await find_connection(self.git_conn_id)
+        await mask(connection.password or "")
         host = str(connection.host or "")
         host = host_of(host) or host.partition("/")[0]
         if not host:

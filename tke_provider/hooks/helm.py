@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from airflow.providers.common.compat.sdk import AirflowNotFoundException
-
-from tke_provider.exceptions import CredentialError, NotFoundError
-from tke_provider.hooks.tencent_cloud import mask
+from tke_provider.exceptions import CredentialError
+from tke_provider.hooks.connections import find_connection, mask
 from tke_provider.hooks.tke import TkeHook
 
 if TYPE_CHECKING:
@@ -32,12 +30,7 @@ class HelmHook(TkeHook):
         :raises NotFoundError: when there is no such connection.
         :raises CredentialError: when it lacks one of them.
         """
-        try:
-            connection = await self.aget_connection(conn_id)
-        except AirflowNotFoundException as error:
-            raise NotFoundError(
-                f"There is no connection {conn_id}", way_out="add one with the chart repository's login and password"
-            ) from error
+        connection = await find_connection(conn_id, "add one with the chart repository's login and password")
         if not (connection.login and connection.password):
             raise CredentialError(f"Connection {conn_id} lacks login or password", way_out="fill them in")
         await mask(connection.password)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-from tke_provider.hooks.tencent_cloud import mask
+from tke_provider.hooks.connections import mask
 from tke_provider.hooks.tke import TkeHook
 
 if TYPE_CHECKING:

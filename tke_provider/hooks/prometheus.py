@@ -6,11 +6,11 @@ import asyncio
 import time
 from typing import TYPE_CHECKING
 
-from airflow.providers.common.compat.sdk import AirflowNotFoundException, BaseHook
+from airflow.providers.common.compat.sdk import BaseHook
 
 from tke_provider.domain.hosts import split_url
-from tke_provider.exceptions import InputError, NotFoundError, TkeError
-from tke_provider.hooks.tencent_cloud import mask
+from tke_provider.exceptions import InputError, TkeError
+from tke_provider.hooks.connections import find_connection, mask
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Connection
@@ -43,12 +43,7 @@ class PrometheusHook(BaseHook):
         from tke_provider.clients.prometheus import Prometheus
 
         conn_id = self.prometheus_conn_id
-        try:
-            connection = await self.aget_connection(conn_id)
-        except AirflowNotFoundException as error:
-            raise NotFoundError(
-                f"There is no connection {conn_id}", way_out="add one of type Prometheus under Admin, Connections"
-            ) from error
+        connection = await find_connection(conn_id, "add one of type Prometheus under Admin, Connections")
         if connection.conn_type not in {self.conn_type, "http"}:
             raise InputError(
                 f"Connection {conn_id} is of type {connection.conn_type or 'none'}",

@@ -5,10 +5,11 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from airflow.providers.common.compat.sdk import AirflowNotFoundException, BaseHook
+from airflow.providers.common.compat.sdk import BaseHook
 
 from tke_provider.domain.images import split_host
 from tke_provider.exceptions import CredentialError, InputError, NotFoundError
+from tke_provider.hooks.connections import find_connection, mask
 from tke_provider.hooks.tcr import TcrHook
 
 if TYPE_CHECKING:
@@ -94,16 +95,12 @@ class RegistryHook(BaseHook):
     async def _docker_login(self, conn_id: str) -> RegistryLogin:
         from tke_provider.clients.tcr import RegistryLogin
 
-        try:
-            connection = await self.aget_connection(conn_id)
-        except AirflowNotFoundException as error:
-            raise NotFoundError(
-                f"There is no connection {conn_id}", way_out="add one of type Docker under Admin, Connections"
-            ) from error
+        connection = await find_connection(conn_id, "add one of type Docker under Admin, Connections")
         if not (connection.host and connection.login and connection.password):
             raise CredentialError(
                 f"Connection {conn_id} lacks the registry's host, the login or the password", way_out="fill them in"
             )
+        await mask(connection.password)
         # It does not end while a task runs, as far as anybody can tell.
         return RegistryLogin(_host(connection), connection.login, connection.password, expires=math.inf)
 

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import TYPE_CHECKING
 
-from airflow.providers.common.compat.sdk import mask_secret
-
 from tke_provider.exceptions import InputError
+from tke_provider.hooks.connections import mask
 from tke_provider.hooks.tencent_cloud import TencentCloudHook
 
 if TYPE_CHECKING:
@@ -45,5 +43,5 @@ class TcrHook(TencentCloudHook):
         registry_id = registry_id or await self.default_registry()
         async with await self.tcr() as tcr:
             login = await tcr.login(registry_id)
-        await asyncio.to_thread(mask_secret, login.password)
+        await mask(login.password)
         return login

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import asyncio
 import dataclasses
 import functools
 import json
 from typing import TYPE_CHECKING
 
-from airflow.providers.common.compat.sdk import AirflowNotFoundException, BaseHook, mask_secret
+from airflow.providers.common.compat.sdk import BaseHook
 
-from tke_provider.exceptions import CredentialError, InputError, NotFoundError
+from tke_provider.exceptions import CredentialError, InputError
+from tke_provider.hooks.connections import find_connection, mask
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Connection
@@ -122,14 +122,8 @@ class TencentCloudHook(BaseHook):
         :raises NotFoundError: when there is no such connection.
         :raises InputError: when its fields contradict one another.
         """
-        try:
-            connection = await self.aget_connection(self.tke_conn_id)
-        except AirflowNotFoundException as error:
-            raise NotFoundError(
-                f"There is no connection {self.tke_conn_id}",
-                way_out="add one of type Tencent Kubernetes Engine under Admin, Connections",
-            ) from error
-        read = TkeConnection.read(connection)
+        way_out = "add one of type Tencent Kubernetes Engine under Admin, Connections"
+        read = TkeConnection.read(await find_connection(self.tke_conn_id, way_out))
         await mask(read.secret_key, read.sts_token, read.kubeconfig_secret)
         return read
 
@@ -170,13 +164,6 @@ def _credentials(connection: TkeConnection) -> Credentials:
 
 async def _mask_key(key: Key) -> None:
     await mask(key.secret_key, key.token)
-
-
-async def mask(*secrets: str) -> None:
-    """Let nothing in this process's logs show these values."""
-    for secret in filter(None, secrets):
-        # It tells the supervisor over a pipe and waits, which a running event loop must not.
-        await asyncio.to_thread(mask_secret, secret)
 
 
 def _extras(connection: Connection) -> dict[str, object]:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from typing import Any
+import re
+from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import AirflowNotFoundException, BaseHook
 
@@ -12,8 +13,13 @@ from tke_provider.domain.pushes import Wanted
 from tke_provider.domain.senders import SENDERS
 from tke_provider.exceptions import InputError, NotFoundError
 
+if TYPE_CHECKING:
+    from airflow.providers.common.compat.sdk import Connection
+
 CHOICES = ("every", "latest")
 PER_MINUTE = 60
+_NAME = re.compile(r"[A-Za-z0-9_.+-]{1,150}")
+"""Connection ids that can be part of an address and of a run's id; others need not be looked up."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -57,10 +63,7 @@ class WebhookHook(BaseHook):
         :raises InputError: when the connection is incomplete; names the field.
         """
         name = self.tke_webhook_conn_id
-        try:
-            connection = self.get_connection(name)
-        except AirflowNotFoundException:
-            connection = None
+        connection = self._connection(name) if _NAME.fullmatch(name) else None
         if connection is None or connection.conn_type != self.conn_type:
             raise NotFoundError(
                 f"There is no source {name!r}", way_out=f"add a connection of that id and of type {self.conn_type}"
@@ -69,6 +72,12 @@ class WebhookHook(BaseHook):
             return _source(name, connection.password or "", connection.extra_dejson)
         except InputError as error:
             raise InputError(f"Connection {name} is not complete: {error.problem}", way_out=error.way_out) from error
+
+    def _connection(self, name: str) -> Connection | None:
+        try:
+            return self.get_connection(name)
+        except AirflowNotFoundException:
+            return None
 
     def test_connection(self) -> tuple[bool, str]:
         """Say what a delivery would start, for the Test button."""
@@ -91,12 +100,22 @@ def _source(name: str, secret: str, extra: dict[str, Any]) -> Source:
     given |= {each: words for each in ("branches", "tags", "paths") if (words := _words(extra, each))}
     if extra.get("params"):
         given["params"] = _params(extra["params"])
-    return Source(name, sender, Wanted(**given), build, int(extra.get("per_minute") or PER_MINUTE), secret)
+    return Source(name, sender, Wanted(**given), build, _rate(extra.get("per_minute")), secret)
 
 
 def _words(extra: dict[str, Any], name: str) -> tuple[str, ...]:
-    given = extra.get(name) or ()
+    given = extra.get(name) or []
+    if not isinstance(given, (str, list)):
+        raise InputError(f"{name} is {given!r}", way_out="write them one after the other, separated by spaces")
     return tuple(given.replace(",", " ").split() if isinstance(given, str) else map(str, given))
+
+
+def _rate(given: object) -> int:
+    if given in (None, ""):
+        return PER_MINUTE
+    if not str(given).isdecimal() or not int(str(given)):
+        raise InputError(f"per_minute is {given!r}", way_out="give a number from 1 up")
+    return int(str(given))
 
 
 def _params(given: Any) -> dict[str, str]:

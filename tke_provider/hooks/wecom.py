@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from airflow.providers.common.compat.sdk import AirflowNotFoundException, BaseHook
+from airflow.providers.common.compat.sdk import BaseHook
 
 from tke_provider.clients.wecom import ENDPOINT, send
-from tke_provider.exceptions import CredentialError, NotFoundError
-from tke_provider.hooks.tencent_cloud import mask
+from tke_provider.exceptions import CredentialError
+from tke_provider.hooks.connections import find_connection, mask
 
 
 class WeComHook(BaseHook):
@@ -31,12 +31,7 @@ class WeComHook(BaseHook):
         :raises NotFoundError: when there is no such connection.
         :raises CredentialError: when it holds no key, or one of no robot.
         """
-        try:
-            connection = await self.aget_connection(self.wecom_conn_id)
-        except AirflowNotFoundException as error:
-            raise NotFoundError(
-                f"There is no connection {self.wecom_conn_id}", way_out="add one under Admin, Connections"
-            ) from error
+        connection = await find_connection(self.wecom_conn_id)
         # People paste the whole URL.
         key = str(connection.password or "").rpartition("key=")[2].strip()
         if not key:

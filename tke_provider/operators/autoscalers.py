@@ -12,9 +12,8 @@ from tke_provider.domain.operations import OPERATION
 from tke_provider.domain.scaling import Bounds, owned, whole_number
 from tke_provider.domain.verdicts import State, Verdict
 from tke_provider.exceptions import ConflictError, DeadlineError, InconclusiveError, TkeError
-from tke_provider.hooks.kubernetes import TkeKubernetesHook
 from tke_provider.links.console import ClusterLink, WorkloadLink
-from tke_provider.operators.base import TkeWaitingOperator, check_choice, operation_of
+from tke_provider.operators.base import TkeWaitingOperator, check_choice, open_cluster, operation_of
 from tke_provider.triggers.autoscalers import AutoscalerTrigger
 
 if TYPE_CHECKING:
@@ -22,7 +21,6 @@ if TYPE_CHECKING:
 
     from airflow.providers.common.compat.sdk import Context
 
-    from tke_provider.clients.kubernetes import Cluster
     from tke_provider.domain.manifests import Manifest
 
 _KINDS = ("Deployment", "StatefulSet")
@@ -108,7 +106,7 @@ class TkeConfigureHpaOperator(TkeWaitingOperator):
         operation = operation_of(context).id
         check_choice("kind", self.kind, _KINDS)
         wanted = self._manifest(self.name, operation)
-        async with await self._cluster() as cluster:
+        async with await open_cluster(self) as cluster:
             await leases.acquire(cluster, self.namespace, self.name, operation)
             try:
                 owner = (await find_number(cluster, self.ref)).owner
@@ -141,7 +139,7 @@ class TkeConfigureHpaOperator(TkeWaitingOperator):
                 cause=verdict.reason,
                 way_out="correct the metric, or provide it; meanwhile the HPA stays and does not scale",
             )
-        async with await self._cluster() as cluster:
+        async with await open_cluster(self) as cluster:
             owner = (await find_number(cluster, self.ref)).owner
             name = owner.name if owner else self.name
             live = await cluster.get(ObjectRef(API_VERSION, KIND, self.namespace, name))
@@ -160,10 +158,3 @@ class TkeConfigureHpaOperator(TkeWaitingOperator):
         wanted = manifest(ref, self.ref, bounds, self.metrics, self.behavior)
         wanted["metadata"]["annotations"] = {OPERATION: operation}
         return wanted
-
-    async def _cluster(self) -> Cluster:
-        hook = TkeKubernetesHook(self.tke_conn_id, self.cluster_id, self.region)
-        connection = await hook.connection()
-        self.cluster_id = self.cluster_id or connection.cluster_id
-        self.region = self.region or connection.region
-        return await hook.cluster()

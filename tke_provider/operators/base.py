@@ -5,19 +5,21 @@ from __future__ import annotations
 import abc
 import asyncio
 import time
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from airflow.providers.common.compat.sdk import AirflowFailException, BaseOperator, conf
 
 from tke_provider.domain.operations import Operation
 from tke_provider.domain.verdicts import State, Verdict, VerdictEvent
 from tke_provider.exceptions import InputError, TkeError
+from tke_provider.hooks.kubernetes import TkeKubernetesHook
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Coroutine
 
     from airflow.providers.common.compat.sdk import Context
 
+    from tke_provider.clients.kubernetes import Cluster
     from tke_provider.triggers.base import TkeBaseTrigger
 
 T = TypeVar("T")
@@ -75,7 +77,8 @@ class TkeWaitingOperator(TkeBaseOperator, abc.ABC):
     The order holds for all: change (idempotent, so that a retry may repeat it), wait, conclude. A subclass supplies
     the change, the trigger that waits for it, and the conclusion.
 
-    :param timeout: seconds to wait for the effect, counted from the change.
+    :param timeout: seconds to wait for the effect, counted from the change. Where ``deferrable``, a shorter
+        ``execution_timeout`` ends the wait too.
     :param poll_interval: seconds between two looks where nothing reports a change.
     :param deferrable: whether to wait in the triggerer; default: ``[operators] default_deferrable``.
     :param defer_after: seconds to wait in the worker first: to defer and to resume takes as long as most rollouts.
@@ -113,10 +116,17 @@ class TkeWaitingOperator(TkeBaseOperator, abc.ABC):
         """How long the effect may take in all."""
         return self.timeout
 
+    @property
+    def within(self) -> float:
+        """When the wait is given up, in seconds; Airflow holds no ``execution_timeout`` while a task is deferred."""
+        if self.deferrable and self.execution_timeout:
+            return min(self.seconds, self.execution_timeout.total_seconds())
+        return self.seconds
+
     async def perform(self, context: Context) -> Any:
         """Change, wait, conclude."""
         await self.change(context)
-        deadline = time.time() + self.seconds
+        deadline = time.time() + self.within
         patience = min(deadline, time.time() + self.defer_after) if self.deferrable else deadline
         verdict = await self.trigger(context, patience).wait()
         if verdict.state is State.EXPIRED and patience < deadline:
@@ -127,6 +137,29 @@ class TkeWaitingOperator(TkeBaseOperator, abc.ABC):
     def execute_complete(self, context: Context, event: VerdictEvent | None = None) -> Any:
         """Conclude with the verdict that the trigger handed over."""
         return self.run_coroutine(self.conclude(context, Verdict.from_event(event)))
+
+
+class InCluster(Protocol):
+    """A task that works in one cluster. The console links read these attributes."""
+
+    tke_conn_id: str
+    cluster_id: str | None
+    region: str | None
+
+
+async def open_cluster(task: InCluster) -> Cluster:
+    """Return the task's cluster, having written down on the task what the console links name.
+
+    Use it as ``async with await open_cluster(self) as cluster:``.
+
+    :raises InputError: when neither task nor connection names a cluster.
+    :raises NotFoundError: when there is no such cluster, or its endpoint is not open.
+    """
+    hook = TkeKubernetesHook(task.tke_conn_id, task.cluster_id, task.region)
+    connection = await hook.connection()
+    task.cluster_id = task.cluster_id or connection.cluster_id
+    task.region = task.region or connection.region
+    return await hook.cluster()
 
 
 def operation_of(context: Context) -> Operation:

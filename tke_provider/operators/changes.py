@@ -10,7 +10,7 @@ from tke_provider.domain.changes import ServiceChange, Source, affected, touched
 from tke_provider.domain.images import Image, check_commit
 from tke_provider.exceptions import InputError, NotFoundError
 from tke_provider.hooks.kubernetes import TkeKubernetesHook
-from tke_provider.operators.base import TkeBaseOperator
+from tke_provider.operators.base import TkeBaseOperator, check_choice
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
@@ -86,8 +86,7 @@ class TkeDetectChangesOperator(TkeBaseOperator, SkipMixin):
     async def perform(self, context: Context) -> dict[str, ServiceChange]:  # noqa: ARG002
         """Return what has to be built, and what stays."""
         check_commit(self.commit)
-        if self.build not in _CHOICES:
-            raise InputError(f"build is {self.build!r}", way_out=f"write one of {', '.join(_CHOICES)}")
+        check_choice("build", self.build, _CHOICES)
         sources = {name: Source(**{**given, "paths": tuple(given["paths"])}) for name, given in self.services.items()}
         live: dict[str, Image | None] = dict.fromkeys(sources)
         if self.build == "changed":

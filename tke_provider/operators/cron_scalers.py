@@ -10,9 +10,8 @@ from tke_provider.domain.cron_scalers import ADD_ON, API_VERSION, KIND, TARGET_K
 from tke_provider.domain.manifests import ObjectRef, stamp
 from tke_provider.domain.scaling import Bounds
 from tke_provider.exceptions import InputError, NotFoundError
-from tke_provider.hooks.kubernetes import TkeKubernetesHook
 from tke_provider.links.console import ClusterLink
-from tke_provider.operators.base import TkeBaseOperator, check_choice, operation_of
+from tke_provider.operators.base import TkeBaseOperator, check_choice, open_cluster, operation_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -91,7 +90,7 @@ class TkeCronScalerOperator(TkeBaseOperator):
         target = ObjectRef(api_version, self.target_kind, self.namespace, self.target)
         manifest = build(ref, target, [_rule(each) for each in self.rules]) if self.state == "present" else None
         operation = operation_of(context).id
-        async with await self._cluster() as cluster:
+        async with await open_cluster(self) as cluster:
             await _check_add_on(cluster)
             if manifest is None:
                 await cluster.delete(ref)
@@ -109,13 +108,6 @@ class TkeCronScalerOperator(TkeBaseOperator):
             "target": str(target),
             "rules": [each["name"] for each in manifest["spec"]["crons"]],
         }
-
-    async def _cluster(self) -> Cluster:
-        hook = TkeKubernetesHook(self.tke_conn_id, self.cluster_id, self.region)
-        connection = await hook.connection()
-        self.cluster_id = self.cluster_id or connection.cluster_id
-        self.region = self.region or connection.region
-        return await hook.cluster()
 
 
 async def _check_add_on(cluster: Cluster) -> None:

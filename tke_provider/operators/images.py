@@ -13,6 +13,7 @@ from tke_provider.hooks.builders import BUILDERS, BuildKitBuilder, EngineBuilder
 from tke_provider.hooks.kubernetes import TkeKubernetesHook
 from tke_provider.hooks.registry import RegistryHook
 from tke_provider.hooks.tcr import TcrHook
+from tke_provider.links.commits import CommitLink
 from tke_provider.links.console import ImageLink
 from tke_provider.operators.base import TkeBaseOperator, check_choice, operation_of
 
@@ -143,6 +144,7 @@ class TkeBuildImageOperator(TkeImageOperator):
             )
         )
     )
+    operator_extra_links = (*TkeImageOperator.operator_extra_links, CommitLink())
 
     def __init__(
         self,

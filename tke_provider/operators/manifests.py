@@ -8,10 +8,9 @@ from tke_provider.domain.diffs import DiffDict, Difference, deletion, in_words, 
 from tke_provider.domain.images import Image, ImageDict
 from tke_provider.domain.manifests import Manifest, ObjectRef, pin, stamp, workloads
 from tke_provider.exceptions import InputError, ManifestError
-from tke_provider.hooks.kubernetes import TkeKubernetesHook
 from tke_provider.hooks.manifests import ManifestSource
 from tke_provider.links.console import ClusterLink
-from tke_provider.operators.base import TkeBaseOperator, operation_of
+from tke_provider.operators.base import TkeBaseOperator, open_cluster, operation_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -90,7 +89,7 @@ class TkeDiffOperator(TkeBaseOperator):
         from tke_provider.clients.manifests import compare
 
         manifests = await self._read(context)
-        async with await self._cluster() as cluster:
+        async with await open_cluster(self) as cluster:
             await self._place(cluster, manifests)
             new = [self.namespace] if self.namespace else []
             compared = await compare(cluster, manifests, force=True, new_namespaces=new)
@@ -112,14 +111,6 @@ class TkeDiffOperator(TkeBaseOperator):
 
         if self.namespace:
             await objects.place(cluster, manifests, self.namespace)
-
-    async def _cluster(self) -> Cluster:
-        """Return the cluster, having written down what the console link names."""
-        hook = TkeKubernetesHook(self.tke_conn_id, self.cluster_id, self.region)
-        connection = await hook.connection()
-        self.cluster_id = self.cluster_id or connection.cluster_id
-        self.region = self.region or connection.region
-        return await hook.cluster()
 
     def _show(self, differences: Sequence[Difference]) -> None:
         for each in differences:
@@ -148,7 +139,7 @@ class TkeApplyOperator(TkeDiffOperator):
     :raises BusyError: when another operation is changing one of the workloads; a retry helps.
     """
 
-    template_fields: Sequence[str] = (*TkeDiffOperator.template_fields, "prune")
+    template_fields: Sequence[str] = tuple(sorted((*TkeDiffOperator.template_fields, "prune")))
 
     def __init__(
         self, *, prune: Mapping[str, str] | None = None, force: bool = False, dry_run: bool = False, **kwargs: Any
@@ -165,7 +156,7 @@ class TkeApplyOperator(TkeDiffOperator):
         from tke_provider.clients.manifests import apply, compare, prune
 
         manifests = await self._read(context)
-        async with await self._cluster() as cluster:
+        async with await open_cluster(self) as cluster:
             await self._place(cluster, manifests)
             surplus = await self._surplus(cluster, manifests)
             compared = await compare(cluster, manifests, force=self.force)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import re
 import time
 from typing import TYPE_CHECKING, Any, TypedDict
 
 from tke_provider.clients.scaling import settle
 from tke_provider.domain.clusters import PoolSettings
+from tke_provider.domain.node_pools import check_taints
 from tke_provider.domain.scaling import Bounds, sizeless, whole_number
 from tke_provider.exceptions import BusyError, DeadlineError, InputError, UnavailableError
 from tke_provider.hooks.tke import TkeHook
@@ -22,8 +22,6 @@ if TYPE_CHECKING:
 
     from tke_provider.clients.tke import Tke
     from tke_provider.domain.clusters import NodePool
-
-_TAINT = re.compile(r"[^=:\s]+=[^=:\s]*:(NoSchedule|PreferNoSchedule|NoExecute)")
 
 
 class Configured(TypedDict):
@@ -91,15 +89,12 @@ class TkeConfigureNodePoolOperator(TkeBaseOperator):
     @property
     def settings(self) -> PoolSettings:
         """The checked settings."""
-        for taint in self.taints or ():
-            if not _TAINT.fullmatch(taint):
-                raise InputError(f"{taint!r} is no taint", way_out="write key=value:effect, as in gpu=yes:NoSchedule")
         return PoolSettings(
             autoscaling=self.autoscaling,
             minimum=None if self.minimum is None else whole_number("minimum", self.minimum),
             maximum=None if self.maximum is None else whole_number("maximum", self.maximum),
             labels=self.labels,
-            taints=None if self.taints is None else frozenset(self.taints),
+            taints=None if self.taints is None else check_taints(self.taints),
             deletion_protection=self.deletion_protection,
         )
 

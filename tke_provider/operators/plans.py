@@ -5,18 +5,29 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import dataclasses
+import logging
 import time
 from datetime import datetime, timezone
-from typing import TYPE_CHECKING, Any, TypedDict
+from typing import TYPE_CHECKING, Any, TypeAlias
 
-from tke_provider.clients.plans import bring_all, find, is_due
-from tke_provider.clients.pools import bring_pool, find_pools
+from tke_provider.clients import leases
+from tke_provider.clients.plan_targets import find
+from tke_provider.clients.plans import bring_all, is_due
+from tke_provider.clients.pools import PoolWork, find_pools, whole_pool
 from tke_provider.domain.plan_documents import parse
-from tke_provider.domain.plans import Kind, Plan, show_size
-from tke_provider.domain.proposals import Proposal, Row, markdown, propose
-from tke_provider.domain.verdicts import State, Verdict
+from tke_provider.domain.plan_results import (
+    Outcome,
+    PlanResult,
+    blocked,
+    plan_result,
+    refuse_failures,
+    refuse_missing,
+    rehearsed,
+)
+from tke_provider.domain.plans import Kind, Plan
+from tke_provider.domain.proposals import Proposal, Row, propose, stand_in
 from tke_provider.domain.windows import check_instant
-from tke_provider.exceptions import DeadlineError, InputError, NotFoundError, OwnedError, RolloutError, TkeError
+from tke_provider.exceptions import InputError, TkeError
 from tke_provider.hooks.kubernetes import TkeKubernetesHook
 from tke_provider.hooks.tke import TkeHook
 from tke_provider.operators.base import TkeBaseOperator, operation_of
@@ -27,42 +38,10 @@ if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
     from tke_provider.clients.kubernetes import Cluster
-    from tke_provider.clients.plans import Found
+    from tke_provider.clients.plan_targets import Found
     from tke_provider.clients.pools import FoundPool
     from tke_provider.clients.tke import Tke
-
-_MOST_TOLD = 10
-
-
-class RowResult(TypedDict):
-    """What became of one object, as it lies in XCom.
-
-    ``state`` is ``to change`` or ``blocked`` in a rehearsal; else ``done``, ``failed``, or ``verified`` where an
-    earlier try had written it.
-    """
-
-    ref: str
-    before: str
-    after: str
-    owner: str
-    state: str
-    reason: str
-
-
-class PlanResult(TypedDict):
-    """What a plan would change, or changed, as it lies in XCom.
-
-    ``rows`` holds what changed or should have, not what was right already; ``markdown`` is the page for approval.
-    """
-
-    plan: str
-    at: str
-    frozen: str
-    unchanged: int
-    rows: list[RowResult]
-    cost_now: float
-    cost_then: float
-    markdown: str
+    from tke_provider.domain.proposals import Direction
 
 
 @dataclasses.dataclass(slots=True)
@@ -76,13 +55,17 @@ class _Place:
     pools: list[FoundPool] = dataclasses.field(default_factory=list)
 
 
+_Pool: TypeAlias = "tuple[_Place, FoundPool, Row]"
+
+
 @dataclasses.dataclass(slots=True)
 class _Survey:
     """What there is, and what the plan would change of it."""
 
+    plan: Plan
     proposal: Proposal
     services: list[tuple[_Place, Found, Row]]
-    pools: list[tuple[_Place, FoundPool, Row]]
+    pools: list[_Pool]
     missing: list[str]
 
 
@@ -144,6 +127,7 @@ class _TkePlanOperator(TkeBaseOperator):
         proposal = propose(plan, self.instant, presents)
         rows = list(proposal.rows)
         return _Survey(
+            plan,
             proposal,
             [(place, each, row) for (place, each), row in zip(services, rows, strict=False)],
             [(place, each, row) for (place, each), row in zip(pools_found, rows[len(services) :], strict=True)],
@@ -186,11 +170,8 @@ class TkeScalePlanOperator(_TkePlanOperator):
         plan = parse(self.plan)
         async with self._places(plan) as places:
             survey = await self._survey(places, plan, operation_of(context).id, closely=True)
-        _refuse_missing(plan, survey.missing)
-        proposal = survey.proposal
-        rows = [_result(row, "to change", row.reason) for row in proposal.changes]
-        rows += [_result(row, "blocked", "; ".join(row.blockers)) for row in proposal.blocked]
-        result = _plan_result(proposal, rows)
+        refuse_missing(survey.proposal, survey.missing)
+        result = rehearsed(survey.proposal)
         self.log.info("%s", result["markdown"])
         return result
 
@@ -240,24 +221,23 @@ class TkeApplyScheduleOperator(_TkePlanOperator):
                 self.log.warning("%s", survey.proposal.warning)
             if survey.proposal.frozen:
                 self.log.info("Nothing is changed: freeze %s", survey.proposal.frozen)
-                return _plan_result(survey.proposal, [])
-            done = await self._pools(survey, plan, operation, "up")
+                return plan_result(survey.proposal, [])
+            done = await self._grow(survey, operation)
             done += await self._services(places, survey, operation)
-            done += await self._pools(survey, plan, operation, "down")
-        result = _plan_result(survey.proposal, [_outcome(row, what) for row, what in done])
+            done += await self._pools(survey, survey.pools, operation, "down")
+            await self._give_back(survey, operation)
+        result = plan_result(survey.proposal, [each.result for each in done])
         context["ti"].xcom_push(key="result", value=result)
-        self._refuse_failures(plan, survey, done)
+        refuse_failures(survey.proposal, survey.missing, done)
         return result
 
-    async def _services(
-        self, places: Iterable[_Place], survey: _Survey, operation: str
-    ) -> list[tuple[Row, Verdict | TkeError]]:
-        done: list[tuple[Row, Verdict | TkeError]] = []
+    async def _services(self, places: Iterable[_Place], survey: _Survey, operation: str) -> list[Outcome]:
+        done: list[Outcome] = []
         for place in places:
             here = [(found, row) for where, found, row in survey.services if where is place]
             work = [(found, row) for found, row in here if is_due(found, row, operation)]
             self.log.info("Cluster %s: %d of %d objects to change", place.cluster_id, len(work), len(here))
-            done += await bring_all(
+            brought = await bring_all(
                 place.cluster,
                 work,
                 operation,
@@ -266,104 +246,47 @@ class TkeApplyScheduleOperator(_TkePlanOperator):
                 timeout=self.service_timeout,
                 poll_interval=self.poll_interval,
             )
-        for row, what in done:
-            self._say(row, what)
-        return done
+            done += [Outcome(row, what) for row, what in brought]
+        return self._told(done)
+
+    async def _grow(self, survey: _Survey, operation: str) -> list[Outcome]:
+        """Bring nodes, and those that the cloud does not have from the pools that stand in for theirs."""
+        done = await self._pools(survey, survey.pools, operation, "up")
+        for lacking in [each for each in done if each.missing]:
+            name = survey.plan.targets[lacking.row.target].other_pool
+            for number, (place, pool, row) in enumerate(survey.pools):
+                if row.target == name:
+                    lent = stand_in(survey.plan, survey.proposal, row, lacking.missing, lacking.row)
+                    survey.pools[number] = (place, pool, lent)
+        lent_by = [each for each in survey.pools if each[2].stands_in_for]
+        twice = {row.target for _, _, row in lent_by}
+        done = [each for each in done if each.row.target not in twice]
+        done += [Outcome(row, blocked(row)) for _, _, row in lent_by if row.blockers]
+        return done + await self._pools(survey, lent_by, operation, "up")
 
     async def _pools(
-        self, survey: _Survey, plan: Plan, operation: str, direction: str
-    ) -> list[tuple[Row, Verdict | TkeError]]:
-        work = [each for each in survey.pools if not each[2].blockers and each[1].moves(each[2].direction) == direction]
+        self, survey: _Survey, pools: Sequence[_Pool], operation: str, direction: Direction
+    ) -> list[Outcome]:
+        work = [each for each in pools if not each[2].blockers and each[1].moves(each[2].direction) == direction]
+        deadline = time.monotonic() + self.pool_timeout
 
-        async def one(place: _Place, pool: FoundPool, row: Row) -> tuple[Row, Verdict | TkeError]:
+        async def one(place: _Place, pool: FoundPool, row: Row) -> Outcome:
             assert place.tke is not None  # noqa: S101  # it found the pool
+            task = PoolWork(place.tke, place.cluster, place.cluster_id, operation, deadline, self.poll_interval)
             try:
-                return row, await bring_pool(
-                    place.tke,
-                    place.cluster,
-                    place.cluster_id,
-                    pool,
-                    row,
-                    operation,
-                    through_bounds=plan.targets[row.target].on_owner == "bounds",
-                    deadline=time.monotonic() + self.pool_timeout,
-                    poll_interval=self.poll_interval,
-                )
+                return Outcome(row, *await task.bring(pool.pool, row, survey.plan.targets[row.target]))
             except TkeError as error:
-                return row, error
+                return Outcome(row, error)
 
-        done = list(await asyncio.gather(*(one(*each) for each in work)))
-        for row, what in done:
-            self._say(row, what)
+        return self._told(list(await asyncio.gather(*(one(*each) for each in work))))
+
+    async def _give_back(self, survey: _Survey, operation: str) -> None:
+        """Give back the leases that an earlier try of this operation died with, where nothing was left to do."""
+        for place, pool, _ in survey.pools:
+            lease = whole_pool(pool.pool.id)
+            await leases.release(place.cluster, lease.namespace, lease.name, operation)
+
+    def _told(self, done: list[Outcome]) -> list[Outcome]:
+        for each in done:
+            self.log.log(logging.WARNING if each.error or each.missing else logging.INFO, "%s", each)
         return done
-
-    def _say(self, row: Row, what: Verdict | TkeError) -> None:
-        sizes = f"{show_size(row.before)} to {show_size(row.after)}"
-        if isinstance(what, Verdict) and what.state is State.PASSED:
-            self.log.info("%s: %s, %s", row.ref, sizes, row.reason)
-        else:
-            self.log.warning("%s: not %s: %s", row.ref, sizes, what.reason if isinstance(what, Verdict) else what)
-
-    def _refuse_failures(self, plan: Plan, survey: _Survey, done: Sequence[tuple[Row, Verdict | TkeError]]) -> None:
-        """Tell every failure; of their kinds, the first that no retry mends decides."""
-        failures: list[tuple[str, TkeError]] = [(each, NotFoundError(each, way_out="-")) for each in survey.missing]
-        failures += [(row.ref, _blocked(row)) for row in survey.proposal.blocked]
-        failures += [(row.ref, error) for row, what in done if (error := _error(row, what))]
-        if not failures:
-            return
-        kinds = [error for _, error in failures if not error.retryable] or [error for _, error in failures]
-        told = [error.cause or error.problem for _, error in failures[:_MOST_TOLD]]
-        more = f"; and {len(failures) - _MOST_TOLD} more" if len(failures) > _MOST_TOLD else ""
-        raise type(kinds[0])(
-            f"{len(failures)} of {len(survey.proposal.rows) + len(survey.missing)} objects of plan {plan.name} are not"
-            " as they should be",
-            cause="; ".join(told) + more,
-            way_out="remove the causes and run the task again; everything else is done",
-        )
-
-
-def _blocked(row: Row) -> TkeError:
-    why = "; ".join(row.blockers)
-    kind = OwnedError if "is written by" in why else InputError
-    return kind(f"{row.ref} is not changed", cause=f"{row.ref}: {why}", way_out="-")
-
-
-def _error(row: Row, what: Verdict | TkeError) -> TkeError | None:
-    if isinstance(what, TkeError):
-        return what
-    if what.state is State.PASSED:
-        return None
-    kind = DeadlineError if what.state is State.EXPIRED else RolloutError
-    return kind(f"{row.ref} does not come to {show_size(row.after)}", cause=what.reason, way_out="-")
-
-
-def _outcome(row: Row, what: Verdict | TkeError) -> RowResult:
-    if isinstance(what, Verdict):
-        done = "done" if row.direction != "none" else "verified"
-        return _result(row, done if what.state is State.PASSED else "failed", what.reason)
-    return _result(row, "failed", str(what))
-
-
-def _result(row: Row, state: str, reason: str) -> RowResult:
-    before, after = show_size(row.before), show_size(row.after)
-    return {"ref": row.ref, "before": before, "after": after, "owner": row.owner, "state": state, "reason": reason}
-
-
-def _plan_result(proposal: Proposal, rows: list[RowResult]) -> PlanResult:
-    return {
-        "plan": proposal.plan,
-        "at": proposal.at.isoformat(),
-        "frozen": proposal.frozen,
-        "unchanged": sum(row.direction == "none" for row in proposal.rows),
-        "rows": rows,
-        "cost_now": proposal.cost_now,
-        "cost_then": proposal.cost_then,
-        "markdown": markdown(proposal),
-    }
-
-
-def _refuse_missing(plan: Plan, missing: Sequence[str]) -> None:
-    if missing:
-        raise NotFoundError(
-            f"Plan {plan.name} names what does not exist", cause="; ".join(missing), way_out="correct the plan"
-        )

@@ -13,16 +13,15 @@ from tke_provider.domain.releases import Record, Stage, check_service, lease_nam
 from tke_provider.domain.rollouts import MAX_CRASHES, Release, revision_of
 from tke_provider.domain.verdicts import State, Verdict
 from tke_provider.exceptions import ConflictError, ForbiddenError, NotFoundError, RolloutError, TkeError
-from tke_provider.hooks.kubernetes import TkeKubernetesHook
 from tke_provider.links.console import ClusterLink, WorkloadLink
 from tke_provider.operators.assets import emit_release
-from tke_provider.operators.base import TkeWaitingOperator, check_choice, is_last_try, operation_of
+from tke_provider.operators.base import TkeWaitingOperator, check_choice, is_last_try, open_cluster, operation_of
 from tke_provider.triggers.rollouts import RolloutTrigger
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
 
-    from airflow.providers.common.compat.sdk import Context
+    from airflow.providers.common.compat.sdk import BaseOperatorLink, Context
 
     from tke_provider.clients.kubernetes import Cluster
     from tke_provider.clients.releases import ServiceRelease
@@ -59,7 +58,7 @@ class TkeReleaseOperator(TkeWaitingOperator, abc.ABC):
         "service",
         "tke_conn_id",
     )
-    operator_extra_links = (ClusterLink(), WorkloadLink())
+    operator_extra_links: Collection[BaseOperatorLink] = (ClusterLink(), WorkloadLink())
     strategy: ClassVar[str] = "deploy"
     _awaited: Sequence[ObjectRef] = ()
 
@@ -233,7 +232,7 @@ class TkeReleaseOperator(TkeWaitingOperator, abc.ABC):
             if "outlet_events" in context:  # only a task that Airflow runs has them
                 emit_release(context, release.record, self.cluster_id)
             return await self._result(release)
-        late = f"not up within {self.seconds:g} seconds: " if verdict.state is State.EXPIRED else ""
+        late = f"not up within {self.within:g} seconds: " if verdict.state is State.EXPIRED else ""
         reason = f"{late}{verdict.reason}"
         self.log.error("%s", reason)
         if taken := await release.taken():
@@ -322,13 +321,9 @@ class TkeReleaseOperator(TkeWaitingOperator, abc.ABC):
     # --- inputs -----------------------------------------------------------------------------------------------------
 
     async def _cluster(self) -> Cluster:
-        """Return the cluster, having written down what the console links and the result name."""
+        """Return the cluster, having written down which service the console link and the result name."""
         self.service = self._service()
-        hook = TkeKubernetesHook(self.tke_conn_id, self.cluster_id, self.region)
-        connection = await hook.connection()
-        self.cluster_id = self.cluster_id or connection.cluster_id
-        self.region = self.region or connection.region
-        return await hook.cluster()
+        return await open_cluster(self)
 
     def _service(self) -> str:
         return self.service or ""

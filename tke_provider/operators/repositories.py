@@ -67,7 +67,7 @@ class TcrCreateRepositoryOperator(TcrRepositoryOperator):
     :raises NotFoundError: when there is no such registry or namespace.
     """
 
-    template_fields = ("brief", *TcrRepositoryOperator.template_fields)
+    template_fields = tuple(sorted((*TcrRepositoryOperator.template_fields, "brief")))
 
     def __init__(self, *, brief: str = "", create_namespace: bool = False, **kwargs: Any) -> None:
         super().__init__(**kwargs)

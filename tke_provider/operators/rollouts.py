@@ -9,6 +9,7 @@ from tke_provider.domain.images import Image, ImageDict
 from tke_provider.domain.manifests import Manifest, pin
 from tke_provider.exceptions import InputError
 from tke_provider.hooks.manifests import ManifestSource
+from tke_provider.links.commits import CommitLink
 from tke_provider.operators.releases import TkeReleaseOperator
 
 if TYPE_CHECKING:
@@ -46,6 +47,7 @@ class TkeDeployServiceOperator(TkeReleaseOperator):
     template_fields: Collection[str] = tuple(
         sorted((*TkeReleaseOperator.template_fields, "commit", "git_conn_id", "git_url", "images", "manifests"))
     )
+    operator_extra_links = (*TkeReleaseOperator.operator_extra_links, CommitLink())
     template_ext = (".yaml", ".yml")
     template_fields_renderers = {"images": "json", "manifests": "yaml"}  # noqa: RUF012  # as Airflow declares it
 

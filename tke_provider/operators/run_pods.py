@@ -142,7 +142,7 @@ class TkePodRunOperator(TkeWaitingOperator, abc.ABC):
         """Delete the pod, and read its output no more."""
         from tke_provider.clients.run_pods import remove
 
-        with contextlib.suppress(TkeError):
+        with contextlib.suppress(TkeError):  # where the output counted, the log has said so by now
             await self._stop_following()
         try:
             async with await self._hook().cluster() as cluster:
@@ -153,7 +153,7 @@ class TkePodRunOperator(TkeWaitingOperator, abc.ABC):
     async def _mask(self, cluster: Cluster) -> None:
         """Let the log show no value of the Secrets."""
         from tke_provider.clients.run_pods import secret_values
-        from tke_provider.hooks.tencent_cloud import mask
+        from tke_provider.hooks.connections import mask
 
         for name in self._surroundings().secrets:
             found = await secret_values(cluster, self.namespace, name)

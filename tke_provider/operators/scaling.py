@@ -7,10 +7,11 @@ import time
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from tke_provider.clients import leases
-from tke_provider.clients.pools import newest_activity
+from tke_provider.clients.pools import newest_activity, rules_of, whole_pool
 from tke_provider.clients.scaling import APPS, find_number, resize, resize_pool
 from tke_provider.domain.manifests import ObjectRef, annotation
 from tke_provider.domain.operations import SIZED_BY
+from tke_provider.domain.pools import gave_up, ruled
 from tke_provider.domain.scaling import (
     AUTOSCALER,
     SIZE_BEFORE,
@@ -27,7 +28,6 @@ from tke_provider.domain.scaling import (
 )
 from tke_provider.domain.verdicts import State, Verdict
 from tke_provider.exceptions import (
-    CapacityError,
     ConflictError,
     DeadlineError,
     InconclusiveError,
@@ -212,7 +212,8 @@ class TkeScaleNodePoolOperator(TkeWaitingOperator):
     """Set the number of nodes of a pool, and wait until every one of them is ready and open to pods.
 
     Works on regular and native pools. Looks before every write and writes nothing where the pool is right; a lost
-    answer or a killed worker is looked up, never repeated blindly, and min ≤ size ≤ max holds after every write.
+    answer or a killed worker is looked up, never repeated blindly, and min ≤ size ≤ max holds after every write. It
+    holds the pool's lease in the cluster meanwhile, as a plan does, so that only one of them changes the pool.
 
     Nodes that have to go are chosen by the cloud: in regular pools by the termination policy of the scaling group
     (the oldest by default), in native pools by their delete policy (the newest by default). Pods on them are not
@@ -231,7 +232,9 @@ class TkeScaleNodePoolOperator(TkeWaitingOperator):
     :returns: a :class:`~tke_provider.domain.scaling.Decision`.
     :raises InputError: when the size lies outside the bounds, or the pool does not exist or has no size. Nothing was
         changed.
-    :raises OwnedError: when the cluster autoscaler writes the size. Nothing was changed.
+    :raises OwnedError: when the cluster autoscaler writes the size, or a scheduled action or alarm policy of the pool's
+        scaling group. Nothing was changed.
+    :raises BusyError: while another task or plan changes the pool; a retry helps. Nothing was changed.
     :raises CapacityError: when the cloud gave up on more nodes; in its words: sold out, quota used up, subnet full. The
         size stays, and the scaling group may try again by its own policy.
     :raises DeadlineError: when the nodes are not there in time; the message says what was missing.
@@ -286,16 +289,26 @@ class TkeScaleNodePoolOperator(TkeWaitingOperator):
         """Leave the pool alone where it lies beyond the size in the only direction allowed, else bring it there."""
         async with await self._tke() as tke:
             pool = await self._find(tke)
-        self._steps(pool)
+            if self._steps(pool) and (rules := await rules_of(tke, pool)):
+                raise ruled(pool, rules)
         if why := against(pool, self.size, self.direction):
             self.log.info("Nothing to do: %s", why)
             return self._decision(pool, written(pool), written(pool), why)
-        decision: Decision = await super().perform(context)
+        try:
+            decision: Decision = await super().perform(context)
+        except asyncio.CancelledError:
+            await self._give_back(context)
+            raise
         return decision
 
     async def change(self, context: Context) -> None:
         """Make one write, look, make the next, until none is left."""
-        async with await self._tke() as tke:
+        lease, operation = whole_pool(self.node_pool_id), operation_of(context).id
+        async with (
+            await self._tke() as tke,
+            await self._cluster() as cluster,
+            leases.kept(cluster, lease, operation, and_beyond=True),
+        ):
             pool = await self._find(tke)
             seen = await newest_activity(tke, pool) if self._steps(pool) else ""
             before = first_found(context, _BEFORE, {"size": written(pool), "seen": seen})
@@ -305,7 +318,7 @@ class TkeScaleNodePoolOperator(TkeWaitingOperator):
                 tke, str(self.cluster_id), pool, self._steps, deadline=deadline, poll_interval=self.poll_interval
             )
 
-    def trigger(self, context: Context, deadline: float) -> NodePoolTrigger:  # noqa: ARG002
+    def trigger(self, context: Context, deadline: float) -> NodePoolTrigger:
         """Return what waits for the nodes."""
         return NodePoolTrigger(
             tke_conn_id=self.tke_conn_id,
@@ -315,25 +328,23 @@ class TkeScaleNodePoolOperator(TkeWaitingOperator):
             desired=self.size,
             at_least=self.on_autoscaler == "bounds",
             seen=self._seen,
+            operation=operation_of(context).id,
             deadline=deadline,
             poll_interval=self.poll_interval,
         )
 
     async def conclude(self, context: Context, verdict: Verdict) -> Decision:
-        """Say what was decided, or why the nodes did not come."""
+        """Give the lease back, and say what was decided, or why the nodes did not come."""
         async with await self._tke() as tke:
             pool = await self._find(tke)
+            await self._give_back(context)
             activities = await tke.scaling_activities(group) if (group := pool.autoscaling_group_id) else []
-        name, before = f"Node pool {pool.id}", recall(context, _BEFORE)
+        before = recall(context, _BEFORE)
         if verdict.state is State.PASSED:
             return self._decision(pool, before["size"], self.size, verdict.reason)
         if why := shortage(pool, activities, before["seen"]):
-            raise CapacityError(
-                f"{name} has {pool.ready} nodes of {pool.desired}, and the cloud gave up on more",
-                cause=why,
-                way_out="give the pool more instance types, zones or subnets, raise the quota, or ask for fewer nodes",
-            )
-        raise failure(f"{name} does not come to {self.size} nodes", verdict, ConflictError)
+            raise gave_up(pool, why)
+        raise failure(f"Node pool {pool.id} does not come to {self.size} nodes", verdict, ConflictError)
 
     def _steps(self, pool: NodePool) -> tuple[SetBounds | SetSize, ...]:
         minimum, maximum = (
@@ -348,6 +359,14 @@ class TkeScaleNodePoolOperator(TkeWaitingOperator):
         self.cluster_id = self.cluster_id or await hook.default_cluster()
         self.region = self.region or connection.region
         return await hook.tke()
+
+    async def _cluster(self) -> Cluster:
+        return await TkeKubernetesHook(self.tke_conn_id, self.cluster_id, self.region).cluster()
+
+    async def _give_back(self, context: Context) -> None:
+        lease = whole_pool(self.node_pool_id)
+        async with await self._cluster() as cluster:
+            await leases.release(cluster, lease.namespace, lease.name, operation_of(context).id)
 
     async def _find(self, tke: Tke) -> NodePool:
         pool = await tke.node_pool(str(self.cluster_id), self.node_pool)

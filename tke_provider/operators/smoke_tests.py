@@ -140,7 +140,7 @@ class TkeSmokeTestOperator(TkeWaitingOperator):
             image = str(Image.parse(self.image)) if self.image else ""
             return without_tests(verdict, image)
         where = self.url or f"{self.namespace}/{self.service}"
-        late = f" within {self.timeout:g} s" if verdict.state is State.EXPIRED else ""
+        late = f" within {self.within:g} s" if verdict.state is State.EXPIRED else ""
         raise ChecksFailedError(
             f"The smoke test of {where} did not pass{late}",
             cause=verdict.reason,

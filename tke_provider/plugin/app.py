@@ -16,7 +16,7 @@ def app() -> FastAPI:
 
     from tke_provider.plugin import board, webhooks
 
-    made = FastAPI(title="Tencent Kubernetes Engine", docs_url=None, redoc_url=None, openapi_url=None)
+    made = FastAPI(openapi_url=None, redirect_slashes=False)
     made.include_router(webhooks.router())
     made.include_router(board.router())
     # The page itself holds nothing that a stranger may not see.

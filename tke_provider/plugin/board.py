@@ -11,8 +11,10 @@ import dataclasses
 from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any
 
+from tke_provider.domain.assets import release_uri
 from tke_provider.exceptions import TkeError
 from tke_provider.plugin import events, plans
+from tke_provider.plugin.looks import Looks
 
 if TYPE_CHECKING:
     from fastapi import APIRouter
@@ -29,18 +31,22 @@ _DAYS = 30
 def router() -> APIRouter:
     """Return the routes, for users who may read assets."""
     from airflow.api_fastapi.core_api.security import requires_access_asset
-    from fastapi import APIRouter, Depends
+    from fastapi import APIRouter, Depends, HTTPException
     from starlette.concurrency import run_in_threadpool
 
     routes = APIRouter(prefix="/api", dependencies=[Depends(requires_access_asset("GET"))], include_in_schema=False)
 
+    looks = Looks(lambda place: look(*place))
+
     @routes.get("/releases")
-    async def releases() -> list[dict[str, Any]]:
-        return await run_in_threadpool(events.releases)
+    async def releases(dag_id: str = "", run_id: str = "") -> list[dict[str, Any]]:
+        return await run_in_threadpool(events.releases, dag_id, run_id)
 
     @routes.get("/live")
     async def live(cluster: str, namespace: str, service: str) -> dict[str, Any]:
-        return await look(cluster, namespace, service)
+        if not await run_in_threadpool(events.is_known, release_uri(cluster, namespace, service)):
+            raise HTTPException(404, "nothing was released there")
+        return await looks.at((cluster, namespace, service))
 
     @routes.get("/calendars")
     async def calendars() -> list[dict[str, Any]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
@@ -13,14 +14,16 @@ DAYS = 14
 
 def calendars() -> list[dict[str, Any]]:
     """Return the calendar of every plan: its DAG, and the stretches of every target, or why there are none."""
-    return [{"dag_id": dag_id, **_calendar(text)} for dag_id, text in _plans()]
+    start = datetime.now(timezone.utc).replace(minute=0, second=0, microsecond=0)
+    return [{"dag_id": dag_id, **_calendar(text, start)} for dag_id, text in _plans()]
 
 
-def _calendar(text: str) -> dict[str, Any]:
+@functools.lru_cache(maxsize=64)
+def _calendar(text: str, start: datetime) -> dict[str, Any]:
     from tke_provider.domain.plan_calendars import calendar
     from tke_provider.domain.plan_documents import parse
+    from tke_provider.domain.plans import Kind
 
-    start = datetime.now(timezone.utc).replace(minute=0, second=0, microsecond=0)
     end = start + timedelta(days=DAYS)
     try:
         plan = parse(text)
@@ -31,7 +34,13 @@ def _calendar(text: str) -> dict[str, Any]:
         name: [[each.start.isoformat(), each.end.isoformat(), each.size, each.window] for each in stretches]
         for name, stretches in targets.items()
     }
-    return {"name": plan.name, "zone": plan.zone, "start": start.isoformat(), "end": end.isoformat(), "targets": drawn}
+    services = {
+        name: {"cluster": each.cluster, "namespace": each.namespace, "service": each.object_name}
+        for name, each in plan.targets.items()
+        if each.kind is Kind.SERVICE and each.object_name
+    }
+    span = {"start": start.isoformat(), "end": end.isoformat()}
+    return {"name": plan.name, "zone": plan.zone, **span, "targets": drawn, "services": services}
 
 
 def _plans() -> list[tuple[str, str]]:

@@ -10,6 +10,7 @@ for any number of API servers. Rates are counted in each API server.
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
 import hashlib
 import logging
@@ -17,11 +18,12 @@ import time
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
+from tke_provider.domain.pushes import line_of, run_id_of
 from tke_provider.domain.senders import SENDERS, is_authentic, payload_of
-from tke_provider.exceptions import InputError, NotFoundError
+from tke_provider.exceptions import InputError, NotFoundError, TkeError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from fastapi import APIRouter
     from starlette.requests import Request
@@ -32,6 +34,12 @@ if TYPE_CHECKING:
 
 MAX_BODY = 1 << 20
 """Bytes. GitHub sends up to 25 MB for pushes of thousands of commits; those are refused, and said in the log."""
+PATIENCE = 10.0
+"""Seconds that a body may take to arrive; what hosts wait for an answer."""
+AT_ONCE = 128
+"""Deliveries that are read at a time, each up to the size above."""
+THREADS = 8
+_LONGEST_LINE = 500
 log = logging.getLogger(__name__)
 
 
@@ -49,6 +57,12 @@ class Answer:
         if self.status is HTTPStatus.SERVICE_UNAVAILABLE:
             return {"said": "the receiver is not set up for this"}
         return {"said": self.said, "runs": self.runs}
+
+    def log(self, source: str) -> None:
+        """Leave one line, whatever the sender wrote into it."""
+        level = logging.INFO if self.status < HTTPStatus.MULTIPLE_CHOICES else logging.WARNING
+        said = " ".join(f"{self.said} {' '.join(self.runs)}".split())[:_LONGEST_LINE]
+        log.log(level, "Delivery from %r: %d, %s", source[:64], self.status, ascii(said)[1:-1])
 
 
 class Rates:
@@ -71,21 +85,31 @@ class Rates:
 
 def router() -> APIRouter:
     """Return the routes of the receiver."""
+    from anyio import CapacityLimiter, to_thread
     from fastapi import APIRouter
-    from starlette.concurrency import run_in_threadpool
     from starlette.responses import JSONResponse
 
-    routes, rates = APIRouter(), Rates()
+    # Threads of its own: a flood of deliveries leaves Airflow its own.
+    routes, rates, threads = APIRouter(), Rates(), CapacityLimiter(THREADS)
+    reading = 0
+
+    async def answered(source: str, request: Request) -> Answer:
+        nonlocal reading
+        if reading >= AT_ONCE:
+            return Answer(HTTPStatus.TOO_MANY_REQUESTS, "too many deliveries at once", retry_after=1)
+        reading += 1
+        try:
+            body = await _body(request)
+            if isinstance(body, Answer):
+                return body
+            headers = {name.lower(): value for name, value in request.headers.items()}
+            return await to_thread.run_sync(answer_to, source, headers, body, rates, limiter=threads)
+        finally:
+            reading -= 1
 
     async def receive(source: str, request: Request) -> Response:
-        body = await _body(request)
-        headers = {name.lower(): value for name, value in request.headers.items()}
-        if body is None:
-            answer = Answer(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"the body is larger than {MAX_BODY} bytes")
-        else:
-            answer = await run_in_threadpool(answer_to, source, headers, body, rates)
-        level = logging.INFO if answer.status < HTTPStatus.MULTIPLE_CHOICES else logging.WARNING
-        log.log(level, "Delivery from %r: %d, %s %s", source[:64], answer.status, answer.said, " ".join(answer.runs))
+        answer = await answered(source, request)
+        answer.log(source)
         more = {"Retry-After": str(answer.retry_after)} if answer.retry_after else None
         return JSONResponse(answer.told(), answer.status, more)
 
@@ -103,6 +127,18 @@ def _request_type() -> type[Any]:
 
 def answer_to(name: str, headers: dict[str, str], body: bytes, rates: Rates) -> Answer:
     """Judge one delivery, and start what it asks for. Every way out is an answer."""
+    try:
+        return _judged(name, headers, body, rates)
+    except TkeError as error:
+        ours = isinstance(error, NotFoundError) or not isinstance(error, InputError)
+        return Answer(HTTPStatus.SERVICE_UNAVAILABLE if ours else HTTPStatus.BAD_REQUEST, str(error))
+    except Exception as error:
+        # The door to strangers: whatever breaks behind it, such as the database, is nothing for them to read.
+        log.exception("A delivery could not be judged")
+        return Answer(HTTPStatus.SERVICE_UNAVAILABLE, f"{type(error).__name__}, see above")
+
+
+def _judged(name: str, headers: dict[str, str], body: bytes, rates: Rates) -> Answer:
     from tke_provider.hooks.webhooks import WebhookHook
 
     try:
@@ -114,54 +150,56 @@ def answer_to(name: str, headers: dict[str, str], body: bytes, rates: Rates) -> 
     if not is_authentic(source.sender, source.secret, headers, body, time.time()):
         return Answer(HTTPStatus.UNAUTHORIZED, "its signature is missing, wrong or too old")
     if wait := rates.take(name, source.per_minute):
-        return Answer(
-            HTTPStatus.TOO_MANY_REQUESTS, f"more than {source.per_minute} deliveries a minute", retry_after=wait
-        )
-    try:
-        return _started(source, headers, body)
-    except NotFoundError as error:
-        return Answer(HTTPStatus.SERVICE_UNAVAILABLE, str(error))
-    except InputError as error:
-        return Answer(HTTPStatus.BAD_REQUEST, str(error))
+        said = f"more than {source.per_minute} deliveries a minute"
+        return Answer(HTTPStatus.TOO_MANY_REQUESTS, said, retry_after=wait)
+    return _started(source, headers, body)
 
 
 def _started(source: Source, headers: dict[str, str], body: bytes) -> Answer:
+    from tke_provider.plugin.runs import Started, start
+
     pushes = SENDERS[source.sender].read(headers, payload_of(headers, body))
     if isinstance(pushes, str):
         return Answer(HTTPStatus.OK, f"nothing to build: {pushes}")
     wanted = [(push, source.wanted.conf(push)) for push in pushes]
-    runs = {push: conf for push, conf in wanted if not isinstance(conf, str)}
-    if not runs:
+    confs = {push: conf for push, conf in wanted if not isinstance(conf, str)}
+    if not confs:
         return Answer(HTTPStatus.OK, f"nothing to build: {wanted[0][1]}")
-    digest = hashlib.sha256(body).hexdigest()[:32]
-    new = tuple(run for push, conf in runs.items() if (run := _run(source, push, conf, digest)))
-    return Answer(HTTPStatus.ACCEPTED, "started", new) if new else Answer(HTTPStatus.OK, "it was delivered before")
+    delivery = hashlib.sha256(body).hexdigest()[:32]
+    runs = {run_id_of(source.name, push, delivery): (push, conf) for push, conf in confs.items()}
+    dag_id, by = source.wanted.dag_id, f"webhook:{source.name}"
+    became = {run_id: start(dag_id, run_id, conf, by) for run_id, (_, conf) in runs.items()}
+    new = {run_id: what for run_id, what in became.items() if what is not Started.KNOWN}
+    if not new:
+        return Answer(HTTPStatus.OK, Started.KNOWN.value)
+    _make_way(source, [runs[run_id][0] for run_id in new])
+    return Answer(HTTPStatus.ACCEPTED, next(iter(new.values())).value, tuple(new))
 
 
-def _run(source: Source, push: Push, conf: dict[str, str], digest: str) -> str:
-    """Start the run of one push; return its id, or nothing where it was started before."""
-    from tke_provider.plugin import runs
+def _make_way(source: Source, started: Iterable[Push]) -> None:
+    from tke_provider.plugin.runs import skip_superseded
 
-    # Runs of one branch share their beginning, so that a newer one finds the older ones.
-    line = f"push__{source.name}__{_short(*push.urls, push.branch, push.tag)}__"
-    run = line + digest
-    if not runs.start(source.wanted.dag_id, run, conf, f"webhook:{source.name}"):
-        return ""
-    if source.build == "latest" and push.branch:
-        for skipped in runs.skip_waiting(source.wanted.dag_id, line, run):
-            log.info("Run %s makes way for %s", skipped, run)
-    return run
+    for push in started:
+        if source.build == "latest" and push.branch:
+            for skipped in skip_superseded(source.wanted.dag_id, line_of(source.name, push)):
+                log.info("Run %s makes way for a later push", skipped)
 
 
-def _short(*texts: str) -> str:
-    return hashlib.sha256("\n".join(texts).encode()).hexdigest()[:8]
+async def _body(request: Request) -> bytes | Answer:
+    """Return the raw body, or the answer to one that is too large, too slow or breaks off."""
+    from starlette.requests import ClientDisconnect
 
+    async def read() -> bytes | Answer:
+        body = bytearray()
+        async for chunk in request.stream():
+            body += chunk
+            if len(body) > MAX_BODY:
+                return Answer(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"the body is larger than {MAX_BODY} bytes")
+        return bytes(body)
 
-async def _body(request: Request) -> bytes | None:
-    """Return the raw body, or ``None`` as soon as it is too large."""
-    body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > MAX_BODY:
-            return None
-    return bytes(body)
+    try:
+        return await asyncio.wait_for(read(), PATIENCE)
+    except asyncio.TimeoutError:
+        return Answer(HTTPStatus.REQUEST_TIMEOUT, f"the body took more than {PATIENCE:g} seconds")
+    except ClientDisconnect:
+        return Answer(HTTPStatus.BAD_REQUEST, "the sender hung up")

@@ -19,7 +19,7 @@ from tke_provider.recipes.environments import Release, cluster_of, of
 if TYPE_CHECKING:
     from tke_provider.domain.changes import ServiceChange
     from tke_provider.domain.images import ImageDict
-    from tke_provider.domain.specs import Service
+    from tke_provider.domain.specs import Service, UnitTests
 
 _RETRIES = {"retries": 2, "retry_delay": timedelta(seconds=10)}
 
@@ -39,6 +39,7 @@ def cicd_dag(spec: Spec | Path | str, **kwargs: Any) -> DAG:
     spec = spec if isinstance(spec, Spec) else _read(spec)
     given = {
         "dag_id": spec.application,
+        "doc_md": f"From a commit to {', '.join(each.name for each in spec.environments)}, as its release spec says.",
         "params": _form(spec),
         "max_active_runs": 1,
         "default_args": _RETRIES,
@@ -68,6 +69,7 @@ def _form(spec: Spec) -> dict[str, Param]:
         "git_url": Param(
             spec.git.url,
             type="string",
+            minLength=1,
             title="Git repository",
             description="Where the commit is cloned from.",
         ),
@@ -79,6 +81,7 @@ def _form(spec: Spec) -> dict[str, Param]:
         ),
         "build": Param(
             "changed",
+            type="string",
             enum=["changed", "all"],
             title="Build",
             description="Only services that the commit changes, and those that depend on them; or all.",
@@ -88,6 +91,7 @@ def _form(spec: Spec) -> dict[str, Param]:
         form["base_image"] = Param(
             spec.base_image,
             type="string",
+            minLength=1,
             title="Base image",
             description="What the Dockerfiles build upon. After a change of it, build all.",
         )
@@ -144,23 +148,60 @@ def _build(spec: Spec, service: Service, changes: TkeDetectChangesOperator, git:
             target=service.target,
             build_args={**base, **spec.build_args, **service.build_args},
             repository=f"{first.repositories}/{service.name}",
+            platform=spec.platform,
+            **_builder(spec),
             **git,
             **registry,
         )
         image: Any = choose_image(of(build), of(changes), service.name)
         changes >> build >> image
         if service.test:
-            command = service.test.command
-            tests = TkeRunTestsOperator(
-                task_id="unit_tests",
-                image=of(build),
-                command=command if isinstance(command, str) else list(command),
-                report_path=service.test.report,
-                timeout=service.test.timeout,
-                **registry,
-            )
+            tests = TkeRunTestsOperator(task_id="unit_tests", image=of(build), **_tests(spec, service.test), **registry)
             build >> tests >> image
     return image
+
+
+def _builder(spec: Spec) -> dict[str, Any]:
+    """Return the arguments that say who builds: BuildKit in the first environment's cluster, or else the engine."""
+    given = spec.buildkit
+    if given is None:
+        return {}
+    return {
+        "builder": "buildkit",
+        "buildkit_image": given.image,
+        "buildkit_conn_id": given.connection,
+        "namespace": given.namespace,
+        "cluster_id": spec.environments[0].cluster,
+        "cache_tag": given.cache,
+        "secrets": dict(given.secrets),
+        "attestations": dict(given.attestations),
+    }
+
+
+def _tests(spec: Spec, test: UnitTests) -> dict[str, Any]:
+    """Return the arguments of a service's unit tests."""
+    first = spec.environments[0]
+    pod: dict[str, Any] = {
+        "runner": "pod",
+        "namespace": test.namespace,
+        "secrets": list(test.secrets),
+        "pod_spec": {"imagePullSecrets": [{"name": each} for each in test.pull_secrets]} if test.pull_secrets else None,
+        "cluster_id": first.cluster,
+        "region": first.region or "",
+    }
+    return {
+        "command": test.command if isinstance(test.command, str) else list(test.command),
+        "report_path": test.report,
+        "coverage_path": test.coverage or "",
+        "min_coverage": test.min_coverage,
+        "quarantine": list(test.quarantine),
+        "memory": test.memory,
+        "cpus": test.cpus,
+        "timeout": test.timeout,
+        "reports_path": spec.reports.path if spec.reports else "",
+        "reports_url": (spec.reports.url or "") if spec.reports else "",
+        **(pod if test.runner == "pod" else {}),
+    }
 
 
 # Skipped builds and tests are no failure; a failed one is.

@@ -14,8 +14,10 @@ from tke_provider.operators.blue_green import TkeBlueGreenDeployOperator
 from tke_provider.operators.canaries import TkeCanaryDeployOperator
 from tke_provider.operators.freezes import TkeFreezeWindowOperator
 from tke_provider.operators.manifests import TkeApplyOperator, TkeDiffOperator
+from tke_provider.operators.metrics import TkeMetricGateOperator
 from tke_provider.operators.promotions import TcrPromoteImageOperator
 from tke_provider.operators.rollouts import TkeDeployServiceOperator
+from tke_provider.operators.scans import TcrScanGateOperator
 from tke_provider.operators.smoke_tests import TkeSmokeTestOperator
 
 if TYPE_CHECKING:
@@ -23,7 +25,7 @@ if TYPE_CHECKING:
 
     from airflow.providers.common.compat.sdk import BaseOperator
 
-    from tke_provider.domain.specs import Environment, Question, Service, Spec
+    from tke_provider.domain.specs import Environment, Question, Scan, Service, Spec, Watch
 
 
 class Release:
@@ -44,6 +46,8 @@ class Release:
         environment, there = self.environment, dict(images)
         with TaskGroup(group_id=environment.name) as group:
             steps: list[Any] = []
+            if environment.scan:
+                steps.append(self._scans(environment.scan, images))
             approval = self._approval(images, steps) if environment.approval else None
             if environment.freezes:
                 answer = of(approval) if approval else None
@@ -57,6 +61,8 @@ class Release:
             steps.append(self._deploys(there, approval))
             if environment.smoke_tests:
                 steps.append(self._smoke_tests())
+            if environment.watch:
+                steps.append(self._watch(environment.watch))
             chain(*steps)
         return group, there
 
@@ -66,6 +72,16 @@ class Release:
         return (there.registry, there.repositories) != (here.registry, here.repositories)
 
     # --- before -----------------------------------------------------------------------------------------------------
+
+    def _scans(self, scan: Scan, images: Mapping[str, Any]) -> TaskGroup:
+        """Let only images go on in which the scanner found little; they are still where they came from."""
+        asked: dict[str, Any] = {"registry_id": self.here.registry, "tke_conn_id": self.here.connection}
+        if scan.limits:
+            asked["limits"] = dict(scan.limits)
+        with TaskGroup(group_id="scan") as group:
+            for name, image in images.items():
+                TcrScanGateOperator(task_id=name, image=image, start_scan=scan.start, deferrable=True, **asked)
+        return group
 
     def _approval(self, images: Mapping[str, Any], steps: list[Any]) -> TkeApprovalOperator:
         """Ask a person, who is shown what would change."""
@@ -203,6 +219,26 @@ class Release:
                     **cluster_of(self.environment),
                 )
         return group
+
+    def _watch(self, watch: Watch) -> TkeMetricGateOperator:
+        """Look at the metrics of the whole for a while."""
+        environment = self.environment
+        return TkeMetricGateOperator(
+            task_id="watch",
+            gates=list(watch.gates),
+            new={
+                "application": self.spec.application,
+                "environment": environment.name,
+                "namespace": environment.namespace,
+            },
+            looks=watch.looks,
+            interval=watch.interval,
+            max_failed=watch.max_failed,
+            prometheus_conn_id=environment.prometheus,
+            tke_conn_id=environment.connection,
+            region=environment.region,
+            deferrable=True,
+        )
 
 
 def of(operator: BaseOperator) -> Any:

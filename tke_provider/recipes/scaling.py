@@ -16,7 +16,7 @@ from tke_provider.operators.plans import TkeApplyScheduleOperator, TkeScalePlanO
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import BaseOperator
 
-    from tke_provider.operators.plans import PlanResult
+    from tke_provider.domain.plan_results import PlanResult
 
 PLAN_TAG = "tke-plan"
 """By this tag the board knows whose plan to draw."""
@@ -50,6 +50,7 @@ def scaling_dag(plan: Path | str, *, every: str = "*/5 * * * *", approval: bool 
     read = parse(text)
     given = {
         "dag_id": read.name,
+        "doc_md": f"Sets the sizes of this plan:\n\n```yaml\n{text.strip()}\n```",
         "start_date": datetime(2020, 1, 1, tzinfo=timezone.utc),
         "catchup": False,
         "max_active_runs": 1,

@@ -44,12 +44,19 @@ class TkeBaseSensor(BaseSensorOperator, abc.ABC):
         :param deadline: when to give up, in seconds since the epoch.
         """
 
+    @property
+    def within(self) -> float:
+        """When the wait is given up, in seconds; Airflow holds no ``execution_timeout`` while a task is deferred."""
+        if self.deferrable and self.execution_timeout:
+            return min(self.timeout, self.execution_timeout.total_seconds())
+        return self.timeout
+
     def execute(self, context: Context) -> Any:
         """Look once; where that is not the end, wait without a worker, or as any sensor."""
         if not self.deferrable:
             return super().execute(context)
         if not self.poke(context):
-            self.defer(trigger=self.trigger(time.time() + self.timeout), method_name="execute_complete")
+            self.defer(trigger=self.trigger(time.time() + self.within), method_name="execute_complete")
         return None
 
     def poke(self, context: Context) -> bool:  # noqa: ARG002  # Airflow's signature
@@ -57,14 +64,19 @@ class TkeBaseSensor(BaseSensorOperator, abc.ABC):
         verdict = asyncio.run(self.trigger(time.time() + self.timeout).verdict())
         self.log.info("%s", verdict.reason)
         if verdict.state not in {State.PASSED, State.PENDING}:
-            raise AirflowFailException(f"{verdict.reason}.")
+            raise AirflowFailException(_sentence(verdict.reason))
         return verdict.state is State.PASSED
 
     def execute_complete(self, context: Context, event: VerdictEvent | None = None) -> None:  # noqa: ARG002
         """End as the trigger says."""
         verdict = Verdict.from_event(event)
         if verdict.state is State.EXPIRED:
-            raise AirflowFailException(f"Not within {self.timeout:g} seconds: {verdict.reason}.")
+            raise AirflowFailException(_sentence(f"Not within {self.within:g} seconds: {verdict.reason}"))
         if verdict.state is not State.PASSED:
-            raise AirflowFailException(f"{verdict.reason}.")
+            raise AirflowFailException(_sentence(verdict.reason))
         self.log.info("%s", verdict.reason)
+
+
+def _sentence(reason: str) -> str:
+    """End a reason with a full stop; one that was an error's has it already."""
+    return f"{reason.rstrip('.')}."

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING, Any
 
 from tke_provider.domain.manifests import ObjectRef
@@ -27,9 +28,10 @@ class NodePoolTrigger(TkeBaseTrigger):
     :param desired: the size that it was given; default: whatever it is set to.
     :param at_least: whether more is as good, as under an autoscaler.
     :param seen: id of the newest activity of the scaling group before the size was written.
+    :param operation: that holds the pool's lease meanwhile; empty where nobody writes, as in a sensor.
     """
 
-    arguments = ("cluster_id", "node_pool", "region", "desired", "at_least", "seen")
+    arguments = ("cluster_id", "node_pool", "region", "desired", "at_least", "seen", "operation")
 
     def __init__(
         self,
@@ -40,6 +42,7 @@ class NodePoolTrigger(TkeBaseTrigger):
         desired: int | None = None,
         at_least: bool = False,
         seen: str = "",
+        operation: str = "",
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -49,11 +52,14 @@ class NodePoolTrigger(TkeBaseTrigger):
         self.desired = desired
         self.at_least = at_least
         self.seen = seen
+        self.operation = operation
+        self._renew_at = 0.0
 
     async def look(self) -> Verdict:
         """Look at the pool, its nodes, and where nodes are missing at what its scaling group says."""
         hook = TkeHook(self.tke_conn_id, self.region)
         cluster_id = self.cluster_id or await hook.default_cluster()
+        await self._renew()
         async with await hook.tke() as tke:
             pool = await tke.node_pool(cluster_id, self.node_pool)
             nodes = await tke.nodes(cluster_id, pool.id)
@@ -62,6 +68,29 @@ class NodePoolTrigger(TkeBaseTrigger):
                 return verdict
             why = shortage(pool, await tke.scaling_activities(pool.autoscaling_group_id), self.seen)
             return failed(f"{verdict.reason}: {why}") if why else verdict
+
+    async def ended_by_person(self) -> None:
+        """Give the lease back. The size stays: whoever ended the wait sees it, and knows which they want."""
+        from tke_provider.clients import leases
+        from tke_provider.clients.pools import whole_pool
+
+        if self.operation:
+            lease = whole_pool(self.node_pool)
+            async with await self._kubernetes().cluster() as cluster:
+                await leases.release(cluster, lease.namespace, lease.name, self.operation)
+
+    async def _renew(self) -> None:
+        from tke_provider.clients import leases
+        from tke_provider.clients.pools import whole_pool
+
+        if self.operation and time.monotonic() >= self._renew_at:
+            lease = whole_pool(self.node_pool)
+            async with await self._kubernetes().cluster() as cluster:
+                await leases.renew(cluster, lease.namespace, lease.name, self.operation)
+            self._renew_at = time.monotonic() + leases.RENEW_SECONDS
+
+    def _kubernetes(self) -> TkeKubernetesHook:
+        return TkeKubernetesHook(self.tke_conn_id, self.cluster_id, self.region)
 
 
 class SizeTrigger(RolloutTrigger):

@@ -24,6 +24,8 @@ from tke_provider.operators.scaling import TkeScaleNodePoolOperator
 if TYPE_CHECKING:
     from tke_provider.domain.clusters import ScalingActivity
 
+pytestmark = pytest.mark.stack
+
 SET_BOUNDS, SET_SIZE = "ModifyClusterNodePool", "ModifyNodePoolDesiredCapacityAboutAsg"
 SET_NATIVE_BOUNDS, SET_NATIVE_SIZE = "ModifyNodePool", "ScaleNodePool"
 WRITES = (SET_BOUNDS, SET_SIZE, SET_NATIVE_BOUNDS, SET_NATIVE_SIZE)
@@ -50,8 +52,9 @@ def resumed(operator: TkeScaleNodePoolOperator, context: dict[str, Any], verdict
 
 
 @pytest.fixture
-def cloud(cloud, monkeypatch):
-    cloud.connect(monkeypatch)
+def cloud(cloud, kubeconfig, monkeypatch):
+    """The emulated cloud's pools, and the live cluster that their leases lie in."""
+    cloud.connect(monkeypatch, kubeconfig_secret=kubeconfig)
     return cloud
 
 

@@ -1,0 +1,146 @@
+"""One writer of a pool's size at a time: tasks and plans exclude each other, rules of its scaling group are named."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+from airflow.providers.common.compat.sdk import AirflowFailException, TaskDeferred
+
+from tests.live_cluster import run_of, until
+from tests.operators.scaling.test_node_pools import SET_SIZE, Instance, numbers, scale, writes
+from tke_provider.clients import leases
+from tke_provider.clients.kubernetes import Cluster
+from tke_provider.clients.pools import whole_pool
+from tke_provider.exceptions import BusyError
+from tke_provider.hooks.tke import TkeHook
+from tke_provider.operators.plans import TkeApplyScheduleOperator, TkeScalePlanOperator
+
+pytestmark = [pytest.mark.stack, pytest.mark.usefixtures("clouds")]
+
+LEASE = whole_pool("np-regular0")
+PLAN = """\
+name: nodes
+time_zone: Asia/Shanghai
+targets: {nodes: {node_pool: web, usual: 1}}
+windows:
+  - {name: day, from: 2026-11-23 00:00, until: 2026-11-24 00:00, sizes: {nodes: 4}}
+"""
+AT = {"plan": PLAN, "at": "2026-11-23T10:00:00+08:00"}
+
+
+@pytest.fixture
+async def cluster(kubeconfig):
+    async with Cluster(kubeconfig, name="live") as cluster:
+        yield cluster
+
+
+async def run(operator: Any, context: dict[str, Any]) -> Any:
+    return await asyncio.to_thread(operator.execute, context)
+
+
+def apply_plan(**more: Any) -> TkeApplyScheduleOperator:
+    return TkeApplyScheduleOperator(task_id="apply", **AT, **{"poll_interval": 0.1, "pool_timeout": 20, **more})
+
+
+def planned(run_id: str = "planned") -> dict[str, Any]:
+    context = run_of(run_id)
+    context["ti"].xcom_push = lambda **_: None
+    return context
+
+
+async def holder(cluster: Cluster) -> str:
+    live = await cluster.get(leases.lease_of(LEASE.namespace, LEASE.name))
+    return leases.holder_of(live) if live else ""
+
+
+async def test_a_pool_that_a_plan_is_changing_is_left_to_the_retry(cluster, clouds):
+    async with leases.kept(cluster, LEASE, "a-plan"):
+        with pytest.raises(BusyError, match=r"np-regular0 .* is being changed by a-plan"):
+            await run(scale(3), {"ti": Instance()})
+    assert writes(clouds) == []
+    await run(scale(3), {"ti": Instance()})
+    assert numbers(clouds) == (0, 3, 10)
+    assert await holder(cluster) == ""
+
+
+async def test_a_plan_leaves_a_pool_alone_for_as_long_as_a_task_waits_for_its_nodes(cluster, clouds):
+    clouds._ask("POST", "clock", {"node": {"mode": "told"}})
+    context = {"ti": Instance()}
+    with pytest.raises(TaskDeferred) as deferred:
+        await run(scale(3, deferrable=True, defer_after=0), context)
+    assert await holder(cluster), "it is held across the deferral"
+    with pytest.raises(BusyError, match="1 of 1 objects of plan nodes"):
+        await run(apply_plan(), planned())
+    clouds._ask("POST", "clock", {"node": {"mode": "at once"}})
+    verdict = await deferred.value.trigger.wait()
+    await asyncio.to_thread(scale(3, deferrable=True).execute_complete, context, verdict.as_event())
+    assert await holder(cluster) == ""
+    await run(apply_plan(), planned())
+    assert [call["request"]["DesiredCapacity"] for call in writes(clouds)] == [3, 4]
+
+
+async def test_of_a_task_and_a_plan_at_the_same_time_one_is_carried_out_and_the_other_refused(clouds):
+    clouds._ask("POST", "clock", {"pool": {"mode": "seconds", "amount": 0.5}, "node": {"mode": "seconds", "amount": 1}})
+    ends = await asyncio.gather(run(scale(2), {"ti": Instance()}), run(apply_plan(), planned()), return_exceptions=True)
+    assert sorted(isinstance(end, BusyError) for end in ends) == [False, True], ends
+    assert len(writes(clouds)) == 1
+
+
+async def test_a_wait_that_a_person_ends_gives_the_pool_back(cluster, clouds):
+    clouds._ask("POST", "clock", {"node": {"mode": "told"}})
+    with pytest.raises(TaskDeferred) as deferred:
+        await run(scale(3, deferrable=True, defer_after=0), {"ti": Instance()})
+    await deferred.value.trigger.on_kill()
+
+    async def free() -> bool:
+        return await holder(cluster) == ""
+
+    await until(free)
+
+
+# --- rules of the scaling group ---------------------------------------------------------------------------------------
+
+
+async def rule(action: str, **params: object) -> None:
+    """Make one, as a person does in the console of Auto Scaling."""
+    async with await TkeHook().tke() as tke:
+        await tke._client.call("as", "2018-04-19", action, {"AutoScalingGroupId": "asg-regular0", **params})
+
+
+async def scheduled(start: str, **more: str) -> None:
+    sizes = {"MinSize": 0, "MaxSize": 9, "DesiredCapacity": 2}
+    await rule("CreateScheduledAction", ScheduledActionName="nightly", StartTime=start, **sizes, **more)
+
+
+AGAIN = {"Recurrence": "0 20 * * *", "EndTime": "2099-01-01T00:00:00+08:00"}
+
+
+async def test_a_scheduled_action_of_the_scaling_group_is_named_and_nothing_changed(clouds):
+    await scheduled("2026-11-01T20:00:00+08:00", **AGAIN)
+    told = r"is written by the scheduled action nightly \(cron 0 20 \* \* \*\) of its scaling group asg-regular0"
+    with pytest.raises(AirflowFailException, match=told):
+        await run(scale(3), {"ti": Instance()})
+    with pytest.raises(AirflowFailException, match="is written by the scheduled action nightly"):
+        await run(apply_plan(), planned())
+    shown = await run(TkeScalePlanOperator(task_id="show", **AT), run_of())
+    assert [row["state"] for row in shown["rows"]] == ["blocked"]
+    assert writes(clouds) == []
+    await run(scale(1), {"ti": Instance()})  # where nothing is to be written, nobody is in the way
+
+
+async def test_an_alarm_policy_is_named_likewise(clouds):
+    alarm = {"ComparisonOperator": "GREATER_THAN", "MetricName": "CPU_UTILIZATION"}
+    alarm |= {"Threshold": 80, "Period": 60, "ContinuousTime": 3}
+    await rule("CreateScalingPolicy", ScalingPolicyName="busy", MetricAlarm=alarm)
+    with pytest.raises(AirflowFailException, match=r"the alarm policy busy \(CPU_UTILIZATION\)"):
+        await run(scale(3, on_autoscaler="bounds"), {"ti": Instance()})
+    assert writes(clouds) == []
+
+
+async def test_what_will_never_happen_again_is_nobody_s_rule(clouds):
+    await scheduled("2020-01-01T20:00:00+08:00")
+    await scheduled("2020-01-01T20:00:00+08:00", **{**AGAIN, "EndTime": "2021-01-01T00:00:00+08:00"})
+    await run(scale(3), {"ti": Instance()})
+    assert [call["action"] for call in writes(clouds)] == [SET_SIZE]

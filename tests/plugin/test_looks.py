@@ -1,0 +1,75 @@
+"""However many people watch the board, a cluster is asked once in a while."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from tke_provider.plugin.looks import AT_ONCE, FRESH, Looks
+
+SHOP = ("cls-1", "production", "shop")
+
+
+class Cluster:
+    """Counts who asks at a time, and answers when it is let."""
+
+    def __init__(self) -> None:
+        self.asked: list[tuple[str, str, str]] = []
+        self.now = self.most = 0
+        self.may_answer = asyncio.Event()
+
+    async def look(self, place: tuple[str, str, str]) -> dict[str, object]:
+        self.asked.append(place)
+        self.now += 1
+        self.most = max(self.most, self.now)
+        await self.may_answer.wait()
+        self.now -= 1
+        return {"service": place[2]}
+
+
+async def test_all_who_ask_at_the_same_time_share_one_look():
+    cluster = Cluster()
+    looks = Looks(cluster.look)
+    asking = [asyncio.ensure_future(looks.at(SHOP)) for _ in range(50)]
+    await asyncio.sleep(0)
+    cluster.may_answer.set()
+    assert await asyncio.gather(*asking) == [{"service": "shop"}] * 50
+    assert cluster.asked == [SHOP]
+
+
+async def test_an_answer_holds_for_a_moment_and_is_then_forgotten():
+    cluster, now = Cluster(), [0.0]
+    cluster.may_answer.set()
+    looks = Looks(cluster.look, lambda: now[0])
+    await looks.at(SHOP)
+    now[0] = FRESH - 1
+    await looks.at(SHOP)
+    assert len(cluster.asked) == 1
+    now[0] = FRESH
+    await looks.at(SHOP)
+    assert len(cluster.asked) == 2
+
+
+async def test_few_services_are_looked_at_in_the_same_moment():
+    cluster = Cluster()
+    looks = Looks(cluster.look)
+    asking = [asyncio.ensure_future(looks.at(("cls-1", "production", str(number)))) for number in range(100)]
+    for _ in range(5):  # turns of the loop: enough for all of them to begin, if nothing held them back
+        await asyncio.sleep(0)
+    assert len(cluster.asked) == AT_ONCE
+    cluster.may_answer.set()
+    await asyncio.gather(*asking)
+    assert (cluster.most, len(cluster.asked)) == (AT_ONCE, 100)
+
+
+async def test_who_goes_away_does_not_end_the_look_of_the_others():
+    cluster = Cluster()
+    looks = Looks(cluster.look)
+    impatient, patient = (asyncio.ensure_future(looks.at(SHOP)) for _ in range(2))
+    await asyncio.sleep(0)
+    impatient.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await impatient
+    cluster.may_answer.set()
+    assert await patient == {"service": "shop"}

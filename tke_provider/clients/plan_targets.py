@@ -1,0 +1,216 @@
+"""What a plan finds in a cluster: in bulk, by one look a namespace, not one a service."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import logging
+from collections import defaultdict
+from typing import TYPE_CHECKING
+
+from tke_provider.clients import leases
+from tke_provider.clients.objects import autoscalers
+from tke_provider.clients.scaling import APPS
+from tke_provider.domain.cron_rules import rule_sizes, target_of, usual_sizes
+from tke_provider.domain.cron_scalers import KIND as CRON_SCALER
+from tke_provider.domain.manifests import ObjectRef, annotation
+from tke_provider.domain.operations import OPERATION, SIZED_BY
+from tke_provider.domain.plans import USUAL, Kind, least, read_size
+from tke_provider.domain.proposals import Present
+from tke_provider.domain.quotas import room
+from tke_provider.domain.scaling import Bounds, find_owner, owner_of
+from tke_provider.exceptions import ForbiddenError, TkeError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from tke_provider.clients.kubernetes import Cluster, Objects
+    from tke_provider.domain.manifests import Manifest
+    from tke_provider.domain.plans import Size, Target
+    from tke_provider.domain.scaling import Owner
+
+log = logging.getLogger(__name__)
+
+_SCALERS = {Kind.HPA: "HorizontalPodAutoscaler", Kind.CRON_SCALER: CRON_SCALER}
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Found:
+    """One object of a cluster that a plan sizes.
+
+    :param number: the object in which the size is written: the workload, or its autoscaler.
+    :param workload: whose pods come and go; none of an autoscaler that is a target itself.
+    :param rule: of a HorizontalPodCronscaler, which has the size.
+    :param lease: whose lease keeps everybody else away.
+    :param owner: the autoscaler that is written instead of the workload.
+    :param marked: whether it says already that a task sized it.
+    :param operation: that changed it last.
+    """
+
+    present: Present
+    number: ObjectRef
+    workload: ObjectRef | None
+    lease: ObjectRef
+    owner: Owner | None = None
+    rule: str = ""
+    marked: bool = False
+    operation: str = ""
+
+
+async def find(
+    cluster: Cluster, targets: Iterable[Target], operation: str, *, closely: bool = False
+) -> tuple[list[Found], list[str]]:
+    """Return every object of the targets, and in words what was not found.
+
+    :param operation: whose leases do not stand against a change.
+    :param closely: look also for who is changing one, and for what would keep pods from coming: quotas, and pods that
+        wait already.
+    """
+    by_namespace: dict[str, list[Target]] = defaultdict(list)
+    for target in targets:
+        by_namespace[target.namespace].append(target)
+    looks = [
+        _Namespace(cluster, name, operation, closely).find(wanted) for name, wanted in sorted(by_namespace.items())
+    ]
+    found, missing = [], []
+    for objects, absent in await asyncio.gather(*looks):
+        found += objects
+        missing += absent
+    return found, missing
+
+
+class _Namespace:
+    """What one namespace holds."""
+
+    def __init__(self, cluster: Cluster, name: str, operation: str, closely: bool) -> None:
+        self.cluster = cluster
+        self.name = name
+        self.operation = operation
+        self.closely = closely
+        self.scalers: Objects = []
+        self.held: dict[str, str] = {}
+        self.waiting: Objects = []
+        self.quotas: Objects = []
+        self._every_of: dict[str, dict[str, Manifest]] = {}
+
+    async def find(self, targets: Sequence[Target]) -> tuple[list[Found], list[str]]:
+        self.scalers = await autoscalers(self.cluster, self.name)
+        if self.closely:
+            self.held, self.waiting, self.quotas = await self._held(), await self._waiting(), await self._quotas()
+        found, missing = [], []
+        for target in targets:
+            objects = await self._objects(target)
+            if target.kind is Kind.CRON_SCALER:
+                there = [rule for each in objects for rule in self._rules(target, each)]
+            else:
+                there = [self._found(target, each) for each in objects]
+            if not there and not target.selector:
+                missing.append(f"there is no {target} in cluster {self.cluster.name}")
+            found += there
+        return found, missing
+
+    async def _objects(self, target: Target) -> Objects:
+        if kind := _SCALERS.get(target.kind):
+            return [each for each in self.scalers if (each["kind"], _name(each)) == (kind, target.object_name)]
+        if target.selector:
+            return await self.cluster.list(APPS, target.workload, self.name, label_selector=target.selector)
+        live = await self._every(target.workload)
+        return [live[target.object_name]] if target.object_name in live else []
+
+    async def _every(self, kind: str) -> dict[str, Manifest]:
+        if kind not in self._every_of:
+            listed = await self.cluster.list(APPS, kind, self.name)
+            self._every_of[kind] = {_name(each): each for each in listed}
+        return self._every_of[kind]
+
+    def _found(self, target: Target, live: Manifest) -> Found:
+        ref = ObjectRef.of(live)
+        workload = None if target.kind is Kind.HPA else ref
+        writer = find_owner(ref.kind, ref.name, self.scalers)
+        owner = writer if workload else owner_of(live)
+        number, size, blockers = live, int(live["spec"].get("replicas", 1)), []
+        if writer and (workload is None or target.on_owner == "refuse" or writer.bounds is None):
+            blockers.append(f"its size is written by {writer}")
+        if owner and workload:
+            number = next(each for each in self.scalers if (each["kind"], _name(each)) == (owner.kind, owner.name))
+        if owner and owner.bounds:
+            size = owner.bounds.minimum
+        scaled = ((live.get("spec") or {}).get("scaleTargetRef") or {}).get("name", ref.name)
+        lease = ObjectRef(APPS, target.workload, self.name, scaled)
+        present = Present(
+            target=target.name,
+            ref=str(ref),
+            size=size,
+            bounds=owner.bounds if owner else None,
+            recorded=_recorded(number),
+            owner=str(owner) if owner and workload else "",
+            blockers=(*blockers, *self._being_changed(lease)),
+            growth_blockers=tuple(self._waiting_pods(ref)),
+            room=room(self.quotas, live["spec"]["template"]["spec"]) if workload else None,
+        )
+        marked, operation = bool(annotation(number, SIZED_BY)), annotation(number, OPERATION)
+        return Found(present, ObjectRef.of(number), workload, lease, owner, marked=marked, operation=operation)
+
+    def _rules(self, target: Target, scaler: Manifest) -> list[Found]:
+        """Return every rule of a HorizontalPodCronscaler, or the one that is the target."""
+        ref, recorded = ObjectRef.of(scaler), usual_sizes(scaler)
+        lease = ObjectRef(APPS, target.workload, self.name, target_of(scaler))
+        found = []
+        for rule, size in rule_sizes(scaler).items():
+            if target.rule not in {"", rule}:
+                continue
+            present = Present(
+                target=target.name,
+                ref=f"{ref} rule {rule}",
+                size=least(size),
+                bounds=size if isinstance(size, Bounds) else None,
+                recorded=recorded.get(rule),
+                blockers=self._being_changed(lease),
+            )
+            operation = annotation(scaler, OPERATION)
+            found.append(Found(present, ref, None, lease, rule=rule, marked=True, operation=operation))
+        return found
+
+    def _being_changed(self, lease: ObjectRef) -> tuple[str, ...]:
+        holder = self.held.get(lease.name)
+        return (f"it is being changed by {holder}",) if holder else ()
+
+    def _waiting_pods(self, ref: ObjectRef) -> list[str]:
+        pending = [pod for pod in self.waiting if _name(pod).startswith(f"{ref.name}-")]
+        return [f"{len(pending)} of its pods wait for a node"] if pending else []
+
+    async def _held(self) -> dict[str, str]:
+        """Service to who changes it, where that is not us."""
+        listed = await self.cluster.list("coordination.k8s.io/v1", "Lease", self.name)
+        return {
+            _name(lease).removeprefix("tke-"): holder
+            for lease in listed
+            if (holder := leases.holder_of(lease)) not in {"", self.operation}
+        }
+
+    async def _waiting(self) -> Objects:
+        pods = await self._if_allowed("v1", "Pod", field_selector="status.phase=Pending")
+        return [pod for pod in pods if not pod["spec"].get("nodeName")]
+
+    async def _quotas(self) -> Objects:
+        return await self._if_allowed("v1", "ResourceQuota")
+
+    async def _if_allowed(self, api_version: str, kind: str, **more: str) -> Objects:
+        try:
+            return await self.cluster.list(api_version, kind, self.name, **more)
+        except ForbiddenError as error:
+            log.warning("What could stand against growing is not fully known. %s", error)
+            return []
+
+
+def _name(live: Manifest) -> str:
+    return str(live["metadata"]["name"])
+
+
+def _recorded(live: Manifest) -> Size | None:
+    text = annotation(live, USUAL)
+    try:
+        return read_size(text) if text else None
+    except (TkeError, ValueError):
+        log.warning("%s has %r as its usual size, which is none; its present one counts", ObjectRef.of(live), text)
+        return None

@@ -53,7 +53,7 @@ test: check ## Everything, on the real stack, which is brought up for it (the fi
 	@set -e; test -e $(STACK_OWNER) || trap '$(BIN)/python -m local down' EXIT; \
 	$(BIN)/python -m local up $(STACK_PARTS); \
 	status=0; \
-	$(BIN)/pytest -v -n 4 --dist loadfile -m stack || status=$$?; \
+	$(BIN)/pytest -v -n 4 --dist loadgroup -m stack || status=$$?; \
 	$(BIN)/pytest -v -m "e2e or installation" || status=$$?; \
 	exit $$status
 
@@ -66,7 +66,7 @@ down: ## Take the local stack down; nothing is left behind
 	$(BIN)/python -m local down
 
 .PHONY: demo
-demo: setup ## One commit, from git to production on a real Kubernetes, and a scheduled resize
+demo: setup ## One git push, from there to production on a real Kubernetes, and a scheduled resize
 	$(BIN)/python -m local.demo
 
 .PHONY: demo-failures

@@ -64,7 +64,10 @@ def claim(settings: Settings, checkout: Path = ROOT, owner_file: Path = OWNER_FI
         "kubeconfig": settings.kubeconfig and str(settings.kubeconfig),
         "database": settings.database,
     }
-    owner_file.write_text(json.dumps(record))
+    # Whole or not at all: others read it at any moment.
+    partial = owner_file.with_suffix(".new")
+    partial.write_text(json.dumps(record))
+    partial.replace(owner_file)
 
 
 def release(owner_file: Path = OWNER_FILE) -> None:

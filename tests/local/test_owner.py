@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import threading
 from pathlib import Path
 
 import pytest
@@ -82,3 +83,13 @@ def test_a_damaged_record_is_named(owner_file):
     owner_file.write_text("{")
     with pytest.raises(StackError, match=f"{owner_file} is not JSON"):
         owner.read(owner_file)
+
+
+def test_whoever_reads_while_it_is_claimed_again_reads_it_whole(tmp_path):
+    file = tmp_path / "owner.json"
+    owner.claim(Settings(), tmp_path, file)
+    claiming = threading.Thread(target=lambda: [owner.claim(Settings(), tmp_path, file) for _ in range(300)])
+    claiming.start()
+    while claiming.is_alive():
+        assert owner.read(file) is not None
+    claiming.join()

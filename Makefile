@@ -53,8 +53,8 @@ test: check ## Everything, on the real stack, which is brought up for it (the fi
 	@set -e; test -e $(STACK_OWNER) || trap '$(BIN)/python -m local down' EXIT; \
 	$(BIN)/python -m local up $(STACK_PARTS); \
 	status=0; \
-	$(BIN)/pytest -v -n 4 --dist loadgroup -m stack || status=$$?; \
-	$(BIN)/pytest -v -m "e2e or installation" || status=$$?; \
+	$(BIN)/pytest -v -n 3 --dist loadfile -m "stack and not pools" || status=$$?; \
+	$(BIN)/pytest -v -m "pools or e2e or installation" || status=$$?; \
 	exit $$status
 
 .PHONY: up

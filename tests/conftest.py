@@ -41,6 +41,8 @@ pytest_plugins = (
     "tests.live_prometheus",
     "tests.registry_and_engine",
 )
+# The pools of every emulated cloud have the same ids, and so the same leases in the one cluster: these tests run one
+# after the other, where others run side by side.
 _OF_POOLS = ("plan", "pool", "fallback", "scaling", "stand_in")
 _KEY_ID, _KEY = "AKIDtests", "secret-key-of-the-tests"
 STACK_PARTS = (
@@ -57,16 +59,6 @@ STACK_PARTS = (
 )
 
 
-def _group(item: pytest.Item) -> str:
-    """Return what runs one after the other, where tests run side by side: files, and all that scale node pools.
-
-    The pools of every emulated cloud have the same ids, and so the same leases in the one cluster.
-    """
-    return (
-        "pools" if any(word in item.path.name for word in _OF_POOLS) or "scaling" in item.path.parts else item.path.name
-    )
-
-
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Give every marked test what its mark promises, the slowest part last."""
     for item in items:
@@ -75,7 +67,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.timeout(900))
         elif item.get_closest_marker("stack"):
             item.fixturenames.insert(0, "stack")
-        item.add_marker(pytest.mark.xdist_group(_group(item)))
+            if any(word in item.nodeid for word in _OF_POOLS):
+                item.add_marker("pools")
     items.sort(key=lambda item: bool(item.get_closest_marker("e2e")))
 
 

@@ -7,6 +7,8 @@ import contextlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tke_provider.exceptions import UnavailableError
+
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
@@ -52,7 +54,8 @@ async def asked(place: Place, service: str, pause: float = 0.05) -> AsyncIterato
 
     async def ask() -> None:
         while True:
-            await place.cluster.proxy(place.namespace, service, 80, "/", 10.0)
+            with contextlib.suppress(UnavailableError):  # no pod of it is ready yet; people ask again, too
+                await place.cluster.proxy(place.namespace, service, 80, "/", 10.0)
             await asyncio.sleep(pause)
 
     task = asyncio.create_task(ask())

@@ -14,6 +14,7 @@ import re
 import tarfile
 import threading
 import time
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from tke_provider.domain.build_failures import build_failure, is_login_refused, registry_failure
@@ -222,7 +223,7 @@ class Engine:
         """
         where = f"{self._api.base_url}/v{self._api.api_version}/containers/{container}/archive"
         known = self._api.head(where, params={"path": path}, timeout=self._api.timeout)
-        if known.status_code == 404:  # noqa: PLR2004
+        if known.status_code == HTTPStatus.NOT_FOUND:
             return None
         known.raise_for_status()
         stat = json.loads(base64.b64decode(known.headers["X-Docker-Container-Path-Stat"]))
@@ -241,11 +242,18 @@ class Engine:
             await asyncio.to_thread(self._remove_all, operation)
 
     def _remove_all(self, operation: str) -> None:
-        from docker.errors import NotFound
-
         for container in self._api.containers(all=True, filters={"label": f"{OPERATION_LABEL}={operation}"}):
-            with contextlib.suppress(NotFound):
-                self._api.remove_container(container["Id"], force=True, v=True)
+            self._remove_one(container["Id"])
+
+    def _remove_one(self, container: str) -> None:
+        from docker.errors import APIError
+
+        try:
+            self._api.remove_container(container, force=True, v=True)
+        except APIError as error:
+            # It is gone, or goes: whoever else removes it, such as a killed try, has not finished yet.
+            if error.status_code not in {HTTPStatus.NOT_FOUND, HTTPStatus.CONFLICT}:
+                raise
 
 
 def _read_build(stream: Iterable[dict[str, Any]], build: Build, say: Say) -> None:

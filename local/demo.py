@@ -161,6 +161,7 @@ def main() -> int:
         print(f"Airflow went away in the middle ({error}): see `python -m local status`", file=sys.stderr)
         return 1
     print(f"\nAirflow     {where.airflow_url}  user {where.airflow_user}, password {where.airflow_password}")
+    print(f"Board       {where.airflow_url}/plugin/tke")
     print(f"kubectl     export KUBECONFIG={where.kubeconfig}")
     print("It stays up until `make demo-down`; until then scheduled_scaling follows its schedule, too.")
     return 0

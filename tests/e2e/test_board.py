@@ -97,6 +97,8 @@ def test_the_board_shows_each_service_where_it_is_live_and_how_it_is(browser, li
     for service in ("prices", "shop", "stock"):
         for namespace in ("pre-release", "production"):
             cell = browser.see(f"//section[starts-with(@aria-label, '{service} in {namespace}')]")
+            # The cluster is asked about what somebody looks at.
+            browser.driver.execute_script("arguments[0].scrollIntoView({block: 'center'})", cell)
             browser.until(lambda cell=cell: "healthy" in cell.text, what=f"{service} in {namespace} is healthy")
             assert live.result(f"{service}.build")["digest"].partition(":")[2][:12] in cell.text
             assert "replicas serve" in cell.text

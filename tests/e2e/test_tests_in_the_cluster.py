@@ -18,7 +18,7 @@ def test_the_image_passes_its_tests_in_a_pod_and_nothing_is_left(conf, run_dag, 
     assert run.state == "success", run.states
     check = run.result("unit_tests")
     assert (check["verdict"], check["counts"]["tests"], check["image"]) == ("passed", 4, conf["image"])
-    assert "2 passed" in run.log("unit_tests")
+    assert "4 passed" in run.log("unit_tests")
     assert "took the connection as expected" in run.result("takes_connections")["reason"]
     left = core.list_namespaced_pod("production", label_selector="app.kubernetes.io/managed-by=airflow-provider-tke")
     assert [pod.metadata.name for pod in left.items if pod.metadata.name.startswith("tests-")] == []

@@ -4,14 +4,29 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import time
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import pytest
 
 from local.airflow_api import AirflowApi
 from local.endpoints import BASE_IMAGE
 from local.shop import Repository
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+T = TypeVar("T")
+
+
+def until(holds: Callable[[], T], seconds: float, claim: str) -> T:
+    """Look until something holds, and return it."""
+    deadline = time.monotonic() + seconds
+    while not (found := holds()):
+        assert time.monotonic() < deadline, f"not within {seconds:g} s: {claim}"
+        time.sleep(0.2)  # the pause between two looks: another process has nothing here to wait on
+    return found
 
 
 @dataclasses.dataclass

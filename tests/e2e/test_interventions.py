@@ -2,23 +2,15 @@
 
 from __future__ import annotations
 
-import time
-
 import pytest
 
 from local import STATE
 from local.shop import UNREADY_SHOP
+from tests.e2e.conftest import until
 
 pytestmark = pytest.mark.e2e
 
 TASK = "pre_release.deploy_shop"
-
-
-def until(holds, seconds: float, claim: str) -> None:
-    deadline = time.monotonic() + seconds
-    while not holds():
-        assert time.monotonic() < deadline, claim
-        time.sleep(0.2)  # the pause between two looks, not the wait
 
 
 def watched(run_id: str) -> bool:

@@ -14,6 +14,7 @@ from local.endpoints import PUSH_CONN_ID, PUSH_SECRET_FILE, SHOP_GIT_URL, read
 from local.gitea.api import GitHost
 from local.process import Daemon
 from local.shop import Repository
+from tests.e2e.conftest import until
 
 pytestmark = pytest.mark.e2e
 
@@ -61,13 +62,6 @@ def runs_of(api):
     return read
 
 
-def until(holds, what: str, seconds: float = 90) -> None:
-    deadline = time.monotonic() + seconds
-    while not holds():
-        assert time.monotonic() < deadline, f"not within {seconds:g} s: {what}"
-        time.sleep(0.2)
-
-
 def end(api, run: dict) -> None:
     """Let a run of the pipeline end, without a release to production."""
     for _ in api.follow("ci_cd", run["dag_run_id"], approve=lambda: "Reject"):
@@ -79,7 +73,7 @@ def test_a_git_push_starts_the_pipeline_by_the_hosts_own_signed_delivery(api, ai
     host.webhook("shop", f"{airflow.airflow_url}/tke/webhooks/{PUSH_CONN_ID}", PUSH_SECRET_FILE.read_text())
     began = time.monotonic()
     commit = pushed("Told by webhook")
-    until(lambda: runs_of(commit), "a run for the pushed commit", 30)
+    until(lambda: runs_of(commit), 30, "a run for the pushed commit")
     took = time.monotonic() - began
     host.silence("shop")
     (run,) = runs_of(commit)
@@ -101,14 +95,14 @@ def test_a_watcher_builds_each_head_once_over_the_death_of_the_triggerer(api, pu
     first = pushed("There before anybody watched")
     api.unpause("on_push")
     try:
-        until(lambda: f"{first}" in _positions(api), "the watcher remembers the head")
+        until(lambda: f"{first}" in _positions(api), 90, "the watcher remembers the head")
         seen = pushed("Seen by the watcher")
-        until(lambda: runs_of(seen), "a run for the head that was seen")
+        until(lambda: runs_of(seen), 90, "a run for the head that was seen")
         triggerer = Daemon("triggerer", [], STATE / "airflow" / "triggerer.log", STATE / "airflow")
         os.killpg(triggerer.pid(), signal.SIGKILL)
         missed = pushed("Pushed while nobody watched")
         stack.up(("airflow",), stack.current_settings())
-        until(lambda: runs_of(missed), "a run for the head that was missed")
+        until(lambda: runs_of(missed), 90, "a run for the head that was missed")
         assert runs_of(first) == []
         for commit in (seen, missed):
             (run,) = runs_of(commit)

@@ -2,22 +2,14 @@
 
 from __future__ import annotations
 
-import time
-
 import pytest
+
+from tests.e2e.conftest import until
 
 pytestmark = pytest.mark.e2e
 
 NAMESPACE = "approved"
 REASON = "release_in_spite_of_freeze"
-
-
-def until(holds, seconds: float, claim: str):
-    deadline = time.monotonic() + seconds
-    while not (found := holds()):
-        assert time.monotonic() < deadline, claim
-        time.sleep(0.3)  # the pause between two looks, not the wait
-    return found
 
 
 @pytest.fixture

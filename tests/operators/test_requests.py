@@ -35,6 +35,7 @@ def manifests(version: str, status: int = 200, replicas: int = 2) -> list[dict]:
         "image": "web",
         "command": ["python3", "-c", SERVER, version, str(status)],
         "readinessProbe": {"tcpSocket": {"port": 8080}, "periodSeconds": 1},
+        # Not the test waits, the pod does: until every node has learnt that it takes no more requests.
         "lifecycle": {"preStop": {"exec": {"command": ["python3", "-c", "import time; time.sleep(2)"]}}},
     }
     template = {"metadata": {"labels": labels}, "spec": {"containers": [container], "terminationGracePeriodSeconds": 5}}
@@ -150,5 +151,9 @@ async def _answered(requests: Load, version: str) -> bool:
 
 async def _only(requests: Load, version: str) -> bool:
     before = requests.answers.copy()
-    await asyncio.sleep(0.5)
+    await until(lambda: _answers_since(requests, before))
     return (requests.answers - before).keys() == {version}
+
+
+async def _answers_since(requests: Load, before: collections.Counter[str]) -> bool:
+    return sum((requests.answers - before).values()) >= 20

@@ -181,6 +181,7 @@ async def evict(place, pod: dict) -> None:
 
 
 async def test_a_start_that_takes_its_time_is_waited_for(place, python):
+    # The server is what takes its time; the test waits for the release.
     slow = "import time; time.sleep(4)\n" + SERVER
     done = await released(release(place, python, "one", command=["python3", "-c", slow], replicas=1))
     assert done["revision"] == "web=1"

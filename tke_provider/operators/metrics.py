@@ -17,7 +17,7 @@ from tke_provider.domain.scaling import Bounds, Decision, owned, whole_number
 from tke_provider.domain.verdicts import State, Verdict
 from tke_provider.exceptions import ChecksFailedError, InconclusiveError, InputError
 from tke_provider.hooks.metrics import MetricsHook
-from tke_provider.operators.base import TkeWaitingOperator, check_choice, operation_of
+from tke_provider.operators.base import TkeWaitingOperator, check_choice, open_cluster, operation_of
 from tke_provider.operators.scaling import TkeScaleServiceOperator
 from tke_provider.triggers.metrics import MetricGateTrigger
 
@@ -228,7 +228,7 @@ class TkeScaleOnMetricOperator(TkeScaleServiceOperator):
 
     async def perform(self, context: Context) -> Any:
         """Choose the size; where it is the present one already, leave it at that."""
-        async with await self._cluster() as cluster:
+        async with await open_cluster(self) as cluster:
             found = await find_number(cluster, self.ref)
         if found.owner and self.on_owner == "refuse":
             raise owned(str(self.ref), found.owner)

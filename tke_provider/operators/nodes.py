@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING, Any, TypedDict
 from tke_provider.clients.nodes import cordon, uncordon
 from tke_provider.domain.verdicts import State, Verdict
 from tke_provider.exceptions import ConflictError, InputError
-from tke_provider.hooks.kubernetes import TkeKubernetesHook
 from tke_provider.links.console import ClusterLink
-from tke_provider.operators.base import TkeWaitingOperator, operation_of
+from tke_provider.operators.base import TkeWaitingOperator, open_cluster, operation_of
 from tke_provider.operators.scaling import failure
 from tke_provider.triggers.nodes import DrainTrigger
 
@@ -17,8 +16,6 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from airflow.providers.common.compat.sdk import Context
-
-    from tke_provider.clients.kubernetes import Cluster
 
 
 class Drained(TypedDict):
@@ -81,7 +78,7 @@ class TkeDrainNodesOperator(TkeWaitingOperator):
 
     async def change(self, context: Context) -> None:
         """Close the nodes to new pods."""
-        async with await self._cluster() as cluster:
+        async with await open_cluster(self) as cluster:
             await cordon(
                 cluster,
                 self.names,
@@ -106,15 +103,8 @@ class TkeDrainNodesOperator(TkeWaitingOperator):
         if verdict.state is State.PASSED:
             return {"nodes": self.names, "reason": verdict.reason}
         if self.uncordon_on_failure:
-            async with await self._cluster() as cluster:
+            async with await open_cluster(self) as cluster:
                 await uncordon(cluster, self.names, operation_of(context).id)
         state = "are open again" if self.uncordon_on_failure else "stay closed to new pods"
         problem = f"Nodes {', '.join(self.names)} are not drained, and {state}"
         raise failure(problem, verdict, ConflictError, "let the budget allow a disruption, and run the task again")
-
-    async def _cluster(self) -> Cluster:
-        hook = TkeKubernetesHook(self.tke_conn_id, self.cluster_id, self.region)
-        connection = await hook.connection()
-        self.cluster_id = self.cluster_id or connection.cluster_id
-        self.region = self.region or connection.region
-        return await hook.cluster()

@@ -38,7 +38,14 @@ from tke_provider.exceptions import (
 from tke_provider.hooks.kubernetes import TkeKubernetesHook
 from tke_provider.hooks.tke import TkeHook
 from tke_provider.links.console import ClusterLink, NodePoolLink, WorkloadLink
-from tke_provider.operators.base import TkeWaitingOperator, check_choice, first_found, operation_of, recall
+from tke_provider.operators.base import (
+    TkeWaitingOperator,
+    check_choice,
+    first_found,
+    open_cluster,
+    operation_of,
+    recall,
+)
 from tke_provider.triggers.scaling import NodePoolTrigger, ScaleTrigger, SizeTrigger
 
 if TYPE_CHECKING:
@@ -148,14 +155,14 @@ class TkeScaleServiceOperator(TkeWaitingOperator):
         try:
             return await super().perform(context)
         except asyncio.CancelledError:
-            async with await self._cluster() as cluster:
+            async with await open_cluster(self) as cluster:
                 await leases.release(cluster, self.namespace, self.name, operation_of(context).id)
             raise
 
     async def change(self, context: Context) -> None:
         """Write the size, or its owner's lower bound, unless it is there already."""
         size, operation = self.size, operation_of(context).id
-        async with await self._cluster() as cluster:
+        async with await open_cluster(self) as cluster:
             await find_number(cluster, self.ref)
             await leases.acquire(cluster, self.namespace, self.name, operation)
             try:
@@ -184,7 +191,7 @@ class TkeScaleServiceOperator(TkeWaitingOperator):
     async def conclude(self, context: Context, verdict: Verdict) -> Decision:
         """Give the lease back, and say what was decided."""
         operation = operation_of(context).id
-        async with await self._cluster() as cluster:
+        async with await open_cluster(self) as cluster:
             try:
                 number = await find_number(cluster, self.ref)
             finally:
@@ -199,13 +206,6 @@ class TkeScaleServiceOperator(TkeWaitingOperator):
             "reason": verdict.reason,
             "owner": str(number.owner or ""),
         }
-
-    async def _cluster(self) -> Cluster:
-        hook = TkeKubernetesHook(self.tke_conn_id, self.cluster_id, self.region)
-        connection = await hook.connection()
-        self.cluster_id = self.cluster_id or connection.cluster_id
-        self.region = self.region or connection.region
-        return await hook.cluster()
 
 
 class TkeScaleNodePoolOperator(TkeWaitingOperator):

@@ -8,7 +8,8 @@ UV_VERSION := 0.13.9
 export PYTHONDONTWRITEBYTECODE =
 export AIRFLOW_HOME ?= $(CURDIR)/.local/check
 .DEFAULT_GOAL := help
-# The stack tests run side by side, waiting more than they work; so what they share is brought up beforehand.
+# Most tests run side by side, waiting more than they work; so what they share is brought up beforehand. The rest shares
+# one shop in production.
 STACK_PARTS := engine registry base-image kubernetes dns kwok buildkit prometheus adapter helm emulator
 STACK_OWNER := /run/airflow-provider-tke.json
 
@@ -41,7 +42,7 @@ check: setup ## Format, lint, types, import floors and the fast tests: no server
 	$(BIN)/ruff check --quiet .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --config setup.cfg --no-cache
-	$(BIN)/pytest -q -n auto -m "not stack and not e2e and not installation"
+	$(BIN)/pytest -q -n auto -m "not stack and not e2e and not installation and not soak"
 
 .PHONY: format
 format: setup ## Put the code into its format, and mend what the linter can mend
@@ -51,11 +52,18 @@ format: setup ## Put the code into its format, and mend what the linter can mend
 .PHONY: test
 test: check ## Everything, on the real stack, which is brought up for it (the first time compiles Kubernetes)
 	@set -e; test -e $(STACK_OWNER) || trap '$(BIN)/python -m local down' EXIT; \
-	$(BIN)/python -m local up $(STACK_PARTS); \
+	$(BIN)/python -m local up --database postgres $(STACK_PARTS) gitea airflow; \
 	status=0; \
-	$(BIN)/pytest -v -n 3 --dist loadfile -m "stack and not pools" || status=$$?; \
-	$(BIN)/pytest -v -m "pools or e2e or installation" || status=$$?; \
+	$(BIN)/pytest -v -n 4 --dist loadfile --no-loadscope-reorder --durations 15 \
+		-m "(stack or aside or installation) and not soak" || status=$$?; \
+	$(BIN)/pytest -v --durations 15 -m "e2e and not aside" || status=$$?; \
 	exit $$status
+
+.PHONY: soak
+soak: setup ## What make test leaves out: the product beside KEDA's own operator, compiled once in about 8 minutes
+	@set -e; if test -e $(STACK_OWNER); then ours=keda; fi; trap '$(BIN)/python -m local down $$ours' EXIT; \
+	$(BIN)/python -m local up $(STACK_PARTS) keda; \
+	$(BIN)/pytest -v -m soak
 
 .PHONY: up
 up: setup ## Bring the local stack up: engine, registry, Kubernetes, emulator, Airflow
@@ -63,6 +71,7 @@ up: setup ## Bring the local stack up: engine, registry, Kubernetes, emulator, A
 
 .PHONY: down
 down: ## Take the local stack down; nothing is left behind
+	@test -x $(BIN)/python || $(MAKE) setup  # after make clean
 	$(BIN)/python -m local down
 
 .PHONY: demo

@@ -8,11 +8,14 @@ from typing import Any
 from airflow.sdk import DAG, task
 
 from tke_provider.operators.assets import release_asset
+from tke_provider.sensors.rollouts import TkeRolloutSensor
 
 # [START after_release]
 LIVE = release_asset(os.environ.get("TKE_CLUSTER_ID", "cls-xxxxxxxx"), "production", "shop")
 
 with DAG(dag_id="after_release", schedule=[LIVE], tags=["tke", "delivery"], doc_md=__doc__) as dag:
+    # By now somebody else may have changed it again.
+    up = TkeRolloutSensor(task_id="up", namespace="production", name="shop", timeout=300, deferrable=True)
 
     @task
     def tell(triggering_asset_events: dict[Any, Any] | None = None) -> list[dict[str, Any]]:
@@ -22,5 +25,5 @@ with DAG(dag_id="after_release", schedule=[LIVE], tags=["tke", "delivery"], doc_
             print(f"{release['service']} runs {release['images']} since {release['duration']:.0f} seconds of release")
         return releases
 
-    tell()
+    up >> tell()
 # [END after_release]

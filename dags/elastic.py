@@ -9,6 +9,7 @@ from __future__ import annotations
 from airflow.sdk import DAG, Param, chain
 
 from tke_provider.operators.autoscalers import TkeConfigureHpaOperator
+from tke_provider.operators.cluster_autoscaler import TkeConfigureClusterAutoscalerOperator
 from tke_provider.operators.node_pools import TkeConfigureNodePoolOperator
 
 FORM = {
@@ -32,6 +33,14 @@ FORM = {
         title="Most nodes",
         description="No more are bought, however many pods wait.",
     ),
+    "idle": Param(
+        10,
+        type="integer",
+        minimum=0,
+        maximum=1440,
+        title="Idle",
+        description="Minutes that a node of any pool does nothing before it goes.",
+    ),
 }
 
 with DAG(
@@ -53,6 +62,12 @@ with DAG(
         maximum="{{ params.most_nodes }}",
     )
     # [END nodes]
+    # [START idle]
+    idle = TkeConfigureClusterAutoscalerOperator(
+        task_id="idle",
+        options={"expander": "least-waste", "scale_down_unneeded_time": "{{ params.idle }}"},
+    )
+    # [END idle]
     # [START pods]
     pods = TkeConfigureHpaOperator(
         task_id="pods",
@@ -65,4 +80,4 @@ with DAG(
         deferrable=True,
     )
     # [END pods]
-    chain(nodes, pods)
+    chain(nodes, idle, pods)

@@ -36,7 +36,6 @@ with DAG(
     drain = TkeDrainNodesOperator(
         task_id="drain",
         nodes="{{ params.nodes }}",
-        uncordon_on_failure=True,
         timeout=1800,
         deferrable=True,
     )

@@ -32,10 +32,10 @@ def main(argv: list[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m local", description="The local stack: every part real.")
     commands = parser.add_subparsers(required=True)
-    names = ", ".join(kind.name for kind in stack.PARTS)
+    names = ", ".join(f"{kind.name}{' (on request)' * kind.on_request}" for kind in stack.PARTS)
 
     up = commands.add_parser("up", help="start what does not answer yet, and wait until it does")
-    up.add_argument("parts", nargs="*", metavar="PART", help=f"one of {names}, with what it needs; all by default")
+    up.add_argument("parts", nargs="*", metavar="PART", help=f"{names}, with what it needs; default: all of the stack")
     up.add_argument("--kubeconfig", type=Path, help="use this cluster (also: KUBECONFIG) and start none")
     up.add_argument("--database", choices=get_args(Database), help="where Airflow keeps its state [sqlite]")
     up.set_defaults(command=_up)

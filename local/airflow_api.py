@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -68,6 +69,20 @@ class AirflowApi:
         answer = self._json(self.http.get(f"/api/v2/dags/{dag_id}/dagRuns?order_by=-id&limit=20"))
         return [str(run["dag_run_id"]) for run in answer["dag_runs"]]
 
+    def next_start(self, dag_id: str) -> dt.datetime | None:
+        """Return when the DAG's schedule starts its next run; None for a DAG that no clock starts."""
+        due = self._json(self.http.get(f"/api/v2/dags/{dag_id}"))["next_dagrun_run_after"]
+        return dt.datetime.fromisoformat(due.replace("Z", "+00:00")) if due else None
+
+    def scheduled(self, dag_id: str, state: str) -> list[str]:
+        """Return the ids of the runs in a state that the DAG's schedule began."""
+        answer = self._json(self.http.get(f"/api/v2/dags/{dag_id}/dagRuns?state={state}&run_type=scheduled"))
+        return [str(run["dag_run_id"]) for run in answer["dag_runs"]]
+
+    def call_off(self, dag_id: str, run_id: str) -> None:
+        """Mark a run as failed, as the UI does."""
+        self._json(self.http.patch(f"/api/v2/dags/{dag_id}/dagRuns/{run_id}", json={"state": "failed"}))
+
     def first_running(self, dag_id: str, before: Collection[str], timeout: float = 60) -> str:
         """Wait until a task of a run runs that was not there before, and return the run's id.
 
@@ -91,11 +106,18 @@ class AirflowApi:
         return list(answer["task_instances"])
 
     def follow(
-        self, dag_id: str, run_id: str, approve: Callable[[], str] | None = None, timeout: float = 900
+        self,
+        dag_id: str,
+        run_id: str,
+        approve: Callable[[], str] | None = None,
+        meanwhile: Callable[[], None] = lambda: None,
+        timeout: float = 600,
     ) -> Iterator[dict[str, Any]]:
         """Yield every task instance when it has ended, until the run has.
 
         :param approve: asked for "Approve" or "Reject" when a task waits for a person; None leaves it waiting.
+        :param meanwhile: called at each look.
+        :param timeout: after how many seconds a run that has not ended is an error.
         """
         deadline, told = time.monotonic() + timeout, set()
         while True:
@@ -108,6 +130,7 @@ class AirflowApi:
                     self.answer(dag_id, run_id, task["task_id"], approve())
             if ended:
                 return
+            meanwhile()
             if time.monotonic() > deadline:
                 waiting = {task["task_id"]: task["state"] for task in self.tasks(dag_id, run_id)}
                 raise StackError(f"Run {run_id} of {dag_id} did not end in {timeout:.0f} s: {waiting}")

@@ -25,7 +25,7 @@ BASE_IMAGE = f"{REGISTRY_HOST}/base/python:bookworm"
 #: BuildKit's daemon, as pods reach it; its certificates, and those of who may call it; what a pod calls it with.
 BUILDKIT_ADDRESS = "tcp://10.199.0.1:16280"
 BUILDKIT_FOLDER = STATE / "buildkit"
-BUILDKIT_IMAGE = f"{REGISTRY_HOST}/base/buildkit:v0.34.2"
+BUILDKIT_IMAGE = f"{REGISTRY_HOST}/base/buildkitd:v0.34.2"
 
 #: Of the cluster that is started here.
 KUBECONFIG_FILE = STATE / "kubernetes" / "admin.kubeconfig"

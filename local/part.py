@@ -33,6 +33,8 @@ class Part(ABC):
     name: ClassVar[str]
     #: Parts that have to answer before this one can start.
     needs: ClassVar[tuple[str, ...]] = ()
+    #: Whether it comes up only where it is named, or needed.
+    on_request: ClassVar[bool] = False
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings

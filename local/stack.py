@@ -19,6 +19,7 @@ from local.endpoints import KUBECONFIG_FILE
 from local.engine import Engine
 from local.gitea.server import Gitea
 from local.helm.program import Helm
+from local.keda.operator import Keda
 from local.kubernetes.cluster import Kubernetes
 from local.kubernetes.dns import Dns
 from local.kwok.controller import Kwok
@@ -39,6 +40,7 @@ PARTS: tuple[type[Part], ...] = (
     Kubernetes,
     Dns,
     Kwok,
+    Keda,
     Prometheus,
     Adapter,
     BuildKit,
@@ -50,11 +52,11 @@ PARTS: tuple[type[Part], ...] = (
 
 
 def up(names: Collection[str], settings: Settings) -> None:
-    """Start the named parts and what they need (all, when none is named), side by side where they can be.
+    """Start the parts that are asked for, side by side where they can be.
 
     :raises StackError: names every part that did not come up, and why.
     """
-    wanted = with_needs(select(names))
+    wanted = asked_for(names)
     STATE.mkdir(exist_ok=True)
     with locked(RUN.parent, "change the stack"):
         owner.claim(settings)
@@ -81,10 +83,11 @@ def down(names: Collection[str]) -> None:
 
 
 def status() -> dict[str, bool]:
-    """Every part's name, and whether it answers."""
+    """Every part's name, and whether it answers; those that come up on request only where they do."""
     parts = [kind(current_settings()) for kind in PARTS]
     with ThreadPoolExecutor(len(parts)) as pool:
-        return dict(zip((part.name for part in parts), pool.map(lambda part: part.answers(), parts), strict=True))
+        answers = zip(parts, pool.map(lambda part: part.answers(), parts), strict=True)
+        return {part.name: up for part, up in answers if up or not part.on_request}
 
 
 def current_settings() -> Settings:
@@ -122,6 +125,12 @@ def select(names: Collection[str], kinds: Sequence[type[Part]] = PARTS) -> list[
         if name not in known:
             raise StackError(f"There is no part {name!r}; there are: {', '.join(known)}")
     return [kind for kind in kinds if not names or kind.name in names]
+
+
+def asked_for(names: Collection[str], kinds: Sequence[type[Part]] = PARTS) -> list[type[Part]]:
+    """The named parts and what they need; when none is named, all but those that come up on request."""
+    chosen = select(names, kinds) if names else [kind for kind in kinds if not kind.on_request]
+    return with_needs(chosen, kinds)
 
 
 def with_needs(chosen: Iterable[type[Part]], kinds: Sequence[type[Part]] = PARTS) -> list[type[Part]]:

@@ -10,11 +10,12 @@ import dataclasses
 import json
 import os
 import tempfile
-import threading
 from pathlib import Path
 
 import hypothesis
 import pytest
+
+from tests.servers import serving
 
 # How long an example takes says how busy the machine is, not whether the code is right.
 hypothesis.settings.register_profile(
@@ -41,9 +42,6 @@ pytest_plugins = (
     "tests.live_prometheus",
     "tests.registry_and_engine",
 )
-# The pools of every emulated cloud have the same ids, and so the same leases in the one cluster: these tests run one
-# after the other, where others run side by side.
-_OF_POOLS = ("plan", "pool", "fallback", "scaling", "stand_in")
 _KEY_ID, _KEY = "AKIDtests", "secret-key-of-the-tests"
 STACK_PARTS = (
     "engine",
@@ -60,16 +58,14 @@ STACK_PARTS = (
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Give every marked test what its mark promises, the slowest part last."""
+    """Give every marked test what its mark promises; what takes longest begins first, where others run beside it."""
     for item in items:
         if item.get_closest_marker("e2e"):
             item.fixturenames.insert(0, "airflow")
             item.add_marker(pytest.mark.timeout(900))
-        elif item.get_closest_marker("stack"):
+        elif item.get_closest_marker("soak") or item.get_closest_marker("stack"):
             item.fixturenames.insert(0, "stack")
-            if any(word in item.nodeid for word in _OF_POOLS):
-                item.add_marker("pools")
-    items.sort(key=lambda item: bool(item.get_closest_marker("e2e")))
+    items.sort(key=lambda item: (not item.get_closest_marker("aside"), bool(item.get_closest_marker("e2e"))))
 
 
 @pytest.fixture(scope="session")
@@ -92,6 +88,13 @@ def airflow(stack):
 def adapter(stack):
     """Bring up what HPAs read their metrics from."""
     with _up(("adapter",)):
+        yield
+
+
+@pytest.fixture(scope="session")
+def keda(stack):
+    """Bring up KEDA's operator."""
+    with _up(("keda",)):
         yield
 
 
@@ -141,6 +144,11 @@ class EmulatedCloud:
         """Use the emulator's remote control."""
         return self._ask("POST", what, body)
 
+    def pool(self, name: str = "web") -> dict:
+        """A node pool of the cluster as it is now; there are ``web``, ``native`` and ``super`` at first."""
+        pools = self._ask("GET", "state", {})["clusters"]["cls-local000"]["pools"].values()
+        return next(each for each in pools if each["name"] == name)
+
     def calls(self, action: str) -> list[dict]:
         """The calls of an action in this test, as the cloud saw them."""
         return self._ask("GET", "audit", {"action": action})["calls"]
@@ -160,24 +168,20 @@ class EmulatedCloud:
         monkeypatch.setenv(f"AIRFLOW_CONN_{conn_id.upper()}", json.dumps(connection))
 
 
+def own_pools() -> dict[str, str]:
+    """Ids for the first pools of a cloud that no other cloud has: their leases and nodes lie in one cluster."""
+    from tke_provider.emulator.state import FIRST_POOLS, new_id
+
+    return {kind: new_id("np") for kind in FIRST_POOLS}
+
+
 @contextlib.contextmanager
 def emulating(settings):
     """An emulator and its URL, in a thread of this process: it imports nothing of what is tested."""
-    import uvicorn
-
     from tke_provider.emulator.app import App, running
 
-    with running(settings) as cloud:
-        server = uvicorn.Server(uvicorn.Config(App(cloud), port=0, log_level="warning", lifespan="off"))
-        thread = threading.Thread(target=server.run)
-        thread.start()
-        try:
-            while not server.started and thread.is_alive():
-                thread.join(0.01)
-            yield cloud, f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
-        finally:
-            server.should_exit = True
-            thread.join()
+    with running(settings) as cloud, serving(App(cloud)) as url:
+        yield cloud, url
 
 
 @pytest.fixture(scope="session")
@@ -185,7 +189,8 @@ def _emulator(tmp_path_factory):
     """One emulator for all tests."""
     from tke_provider.emulator.cloud import Settings
 
-    with emulating(Settings(tmp_path_factory.mktemp("emulator") / "state.json", _KEY_ID, _KEY)) as emulator:
+    state = tmp_path_factory.mktemp("emulator") / "state.json"
+    with emulating(Settings(state, _KEY_ID, _KEY, pools=own_pools())) as emulator:
         yield emulator
 
 

@@ -7,6 +7,7 @@ import dataclasses
 import itertools
 import json
 import os
+import socket
 import subprocess
 import threading
 import uuid
@@ -16,6 +17,7 @@ from typing import TYPE_CHECKING
 import pytest
 import pytest_asyncio
 
+from tests.servers import free_port
 from tke_provider.clients.kubernetes import Cluster
 from tke_provider.domain.manifests import ObjectRef
 
@@ -105,13 +107,13 @@ def git_host(tmp_path):
     """Serve the test's folder as a git host: called with whether it wants a login, returns its address and handler."""
     running: list[tuple[ThreadingHTTPServer, threading.Thread]] = []
 
-    def serve(*, login: bool) -> tuple[str, type[GitHost]]:
+    def serve(*, login: bool, address: str = "127.0.0.1") -> tuple[str, type[GitHost]]:
         handler = type("Host", (GitHost,), {"root": tmp_path, "seen": [], "login": login})
-        server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+        server = ThreadingHTTPServer((address, 0), handler)
         thread = threading.Thread(target=server.serve_forever, args=(0.01,))
         thread.start()
         running.append((server, thread))
-        return f"127.0.0.1:{server.server_port}", handler
+        return f"{address}:{server.server_port}", handler
 
     yield serve
     for server, thread in running:
@@ -138,6 +140,50 @@ def pushed_base(docker_api, base, registry) -> str:
     docker_api.tag(base, name, "1")
     docker_api.push(name, "1", auth_config={"username": registry.username, "password": registry.password})
     return f"{name}:1"
+
+
+@pytest.fixture
+def bridge_registry(registry, tmp_path, monkeypatch) -> Iterator[str]:
+    """The stack's registry where pods reach it, on the bridge and by TLS, which this process trusts: its host."""
+    from local import STATE
+    from local.kubernetes import ADDRESS
+    from local.kubernetes.certificates import Authority
+    from local.process import Daemon, wait_until
+    from tke_provider.clients.tls import trusted
+
+    authority = Authority("the bridge")
+    pair = authority.issue("registry", addresses=[ADDRESS])
+    files = {"ca": authority.pair.certificate, "certificate": pair.certificate, "key": pair.key}
+    for name, text in files.items():
+        (tmp_path / f"registry-{name}.pem").write_text(text)
+    host, state = f"{ADDRESS}:{free_port(ADDRESS)}", STATE / "registry"
+    settings = {
+        "version": "0.1",
+        "storage": {"filesystem": {"rootdirectory": str(state / "data")}},
+        "auth": {"htpasswd": {"realm": "local", "path": str(state / "htpasswd")}},
+        "http": {
+            "addr": host,
+            "tls": {name: str(tmp_path / f"registry-{name}.pem") for name in ("certificate", "key")},
+        },
+    }
+    (tmp_path / "registry.json").write_text(json.dumps(settings))  # JSON is YAML
+    argv = ["docker-registry", "serve", str(tmp_path / "registry.json")]
+    daemon = Daemon("bridge-registry", argv, tmp_path / "registry.log", tmp_path)
+    daemon.start()
+    try:
+        wait_until(lambda: _answers(host), "the registry answers on the bridge", daemons=[daemon])
+        monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "registry-ca.pem"))
+        trusted.cache_clear()
+        yield host
+    finally:
+        daemon.stop()
+        trusted.cache_clear()
+
+
+def _answers(host: str) -> bool:
+    address, _, port = host.partition(":")
+    with socket.socket() as client:
+        return client.connect_ex((address, int(port))) == 0
 
 
 def connection_to(folder: Path, address: str, **more: str) -> str:

@@ -7,6 +7,7 @@ kubelet would: that an image is not found, that a container crashed.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import dataclasses
 import json
 import os
@@ -24,7 +25,7 @@ from tke_provider.clients.kubernetes import Cluster
 from tke_provider.domain.manifests import ObjectRef
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import AsyncIterator, Awaitable, Callable
 
     from tke_provider.operators.rollouts import TkeDeployServiceOperator
 
@@ -76,9 +77,14 @@ class Place:
     async def say(self, pod: dict, phase: str = "Pending", **container: Any) -> None:
         """Say what a kubelet says of a pod's container."""
         status = {"name": "web", "image": "web", "imageID": "", "ready": False, "restartCount": 0, **container}
-        request = await self.cluster._on(ObjectRef.of(pod), "patch", subresource="status")
-        body = {"status": {"phase": phase, "containerStatuses": [status]}}
-        await self.cluster._json(request._replace(body=body, content="application/merge-patch+json"))
+        await report(self, pod, {"phase": phase, "containerStatuses": [status]})
+
+
+async def report(place: Place, pod: dict, status: dict) -> None:
+    """Write what a kubelet would into a pod's status."""
+    request = await place.cluster._on(ObjectRef.of(pod), "patch", subresource="status")
+    body = {"status": status}
+    await place.cluster._json(request._replace(body=body, content="application/merge-patch+json"))
 
 
 def image(digit: str = "a", commit: str = "") -> dict:
@@ -195,6 +201,13 @@ def controller():
 @pytest_asyncio.fixture
 async def place(kubeconfig: str):
     """A namespace of its own with two nodes, deleted afterwards."""
+    async with somewhere(kubeconfig) as place:
+        yield place
+
+
+@contextlib.asynccontextmanager
+async def somewhere(kubeconfig: str) -> AsyncIterator[Place]:
+    """Make a namespace with two nodes, and delete it afterwards."""
     name = f"test-{uuid.uuid4().hex[:8]}"
     async with Cluster(kubeconfig, name="live") as cluster:
         made = [ObjectRef("v1", "Namespace", "", name)]

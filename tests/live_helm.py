@@ -95,12 +95,13 @@ def charts():
 def helm_cloud(stack, tmp_path, monkeypatch):
     """An emulated Tencent Cloud in front of the live cluster, and the Airflow connection tke_default to it."""
     from local.helm.program import program
-    from tests.conftest import EmulatedCloud, emulating
+    from tests.conftest import EmulatedCloud, emulating, own_pools
     from tke_provider.emulator.cloud import Settings
 
     kubeconfig = Path(os.environ["TKE_TEST_KUBECONFIG"])
-    settings = Settings(tmp_path / "state.json", "AKIDtests", "secret-key", kubeconfig, str(program()), temporary=True)
+    key = ("AKIDtests", "secret-key")
+    settings = Settings(tmp_path / "state.json", *key, kubeconfig, str(program()), pools=own_pools(), temporary=True)
     with emulating(settings) as (_, url):
-        cloud = EmulatedCloud(url, "AKIDtests", "secret-key")
+        cloud = EmulatedCloud(url, *key)
         cloud.connect(monkeypatch, use_external_endpoint=True)
         yield cloud

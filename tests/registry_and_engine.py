@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import dataclasses
+import hashlib
 import io
 import json
 import os
@@ -37,6 +38,22 @@ class StackRegistry:
         monkeypatch.setenv(f"AIRFLOW_CONN_{conn_id.upper()}", json.dumps({**fields, **more}))
         return conn_id
 
+    def push(self, repository: str, tag: str) -> str:
+        """Push an image without a layer, different for each tag; return its digest."""
+        import httpx
+
+        address, kind = f"http://{self.host}/v2/{repository}", "application/vnd.oci.image"
+        config = json.dumps({"architecture": "amd64", "os": "linux", "config": {"Labels": {"tag": tag}}}).encode()
+        digest = f"sha256:{hashlib.sha256(config).hexdigest()}"
+        described = {"mediaType": f"{kind}.config.v1+json", "digest": digest, "size": len(config)}
+        manifest = {"schemaVersion": 2, "mediaType": f"{kind}.manifest.v1+json", "config": described, "layers": []}
+        with httpx.Client(auth=(self.username, self.password)) as client:
+            upload = httpx.URL(client.post(f"{address}/blobs/uploads/").raise_for_status().headers["Location"])
+            client.put(upload.copy_merge_params({"digest": digest}), content=config).raise_for_status()
+            headers = {"Content-Type": f"{kind}.manifest.v1+json"}
+            pushed = client.put(f"{address}/manifests/{tag}", json=manifest, headers=headers).raise_for_status()
+        return str(pushed.headers["Docker-Content-Digest"])
+
 
 @pytest.fixture
 def registry(stack) -> StackRegistry:
@@ -48,13 +65,14 @@ def registry(stack) -> StackRegistry:
 @pytest.fixture
 def tcr_cloud(registry, tmp_path, monkeypatch):
     """An emulated Tencent Cloud in front of the registry and the live cluster, as the connection tke_default."""
-    from tests.conftest import EmulatedCloud, emulating
+    from tests.conftest import EmulatedCloud, emulating, own_pools
     from tke_provider.emulator.cloud import Settings
 
     settings = Settings(
         tmp_path / "tcr.json",
         "AKIDtests",
         "secret-key",
+        pools=own_pools(),
         temporary=True,
         kubeconfig=Path(os.environ["TKE_TEST_KUBECONFIG"]),
         registry=f"http://{registry.host}",

@@ -49,6 +49,15 @@ def test_every_marked_part_is_quoted():
     assert quoted == existing
 
 
+def test_each_complaint_is_answered_by_tests_that_exist():
+    rows = (ROOT / "docs" / "complaints.md").read_text().partition("|---|---|---|\n")[2].splitlines()
+    answers = [re.findall(r"`([\w/]+\.py)::(\w+)`", row) for row in rows]
+    assert answers
+    assert all(answers)
+    files = {file: (ROOT / "tests" / file).read_text() for answer in answers for file, _ in answer}
+    assert [(file, name) for each in answers for file, name in each if f"def {name}(" not in files[file]] == []
+
+
 @pytest.mark.parametrize("page", [*PAGES, ROOT / "README.md"], ids=lambda page: page.name)
 def test_every_local_link_leads_somewhere(page):
     linked = re.findall(r"\]\(([^)#]+?)(?:#[^)]*)?\)", page.read_text())

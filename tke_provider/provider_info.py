@@ -142,7 +142,7 @@ _WEBHOOK_FIELDS = {
     "dag_id": {"label": "DAG", "description": "What a delivery starts.", "schema": {"type": "string"}},
     "repositories": {
         "label": "Repositories",
-        "description": "Addresses as they are to be cloned, separated by spaces. Any other starts nothing.",
+        "description": "Addresses to clone from, without a login, separated by spaces. Any other starts nothing.",
         "schema": {"type": "string"},
     },
     "branches": {

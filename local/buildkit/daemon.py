@@ -4,17 +4,12 @@ from __future__ import annotations
 
 import shutil
 import subprocess
-import tarfile
-import tempfile
-from http import HTTPStatus
-from pathlib import Path
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from local import RUN
-from local.base_image import MANIFEST, push
-from local.buildkit.programs import SOURCE, VERSION
-from local.endpoints import BUILDKIT_ADDRESS, BUILDKIT_FOLDER, BUILDKIT_IMAGE, REGISTRY_HOST
-from local.engine import docker
+from local.buildkit.image import has_image, make_image
+from local.buildkit.programs import SOURCE
+from local.endpoints import BUILDKIT_ADDRESS, BUILDKIT_FOLDER, REGISTRY_HOST
 from local.golang import compiled
 from local.kubernetes import ADDRESS
 from local.kubernetes.certificates import Authority
@@ -23,10 +18,10 @@ from local.mounts import unmount_below
 from local.packages import need
 from local.part import Part
 from local.process import Daemon, wait_until
-from local.registry import status_of, write_secret
+from local.registry import write_secret
 
-#: What an image needs beside ``buildctl`` to run the line that calls it.
-_SHELL = ("sh", "cat")
+if TYPE_CHECKING:
+    from pathlib import Path
 
 _CONFIGURATION = """\
 root = "{data}"
@@ -50,7 +45,7 @@ root = "{data}"
 
 
 class BuildKit(Part):
-    """The daemon, and in the registry the image of the pods that call it.
+    """The daemon, and in the registry the image of the pods that call it, or run one of their own.
 
     With a cluster of the user's own there is none: its pods do not reach the bridge.
     """
@@ -59,10 +54,10 @@ class BuildKit(Part):
     needs: ClassVar[tuple[str, ...]] = ("engine", "registry", "kubernetes")
 
     def answers(self) -> bool:
-        return self.settings.kubeconfig is not None or (serves() and _has_image())
+        return self.settings.kubeconfig is not None or (serves() and has_image())
 
     def start(self) -> None:
-        need("runc", "busybox-static", "git")
+        need("runc", "busybox-static", "git", "rootlesskit", "uidmap")
         compiled(SOURCE)
         RUN.joinpath("buildkit").mkdir(parents=True, exist_ok=True)
         _issue_certificates(self.folder)
@@ -71,8 +66,8 @@ class BuildKit(Part):
         daemon = self._daemon(configuration_file)
         daemon.start()
         wait_until(serves, "buildkitd answers", daemons=[daemon])
-        if not _has_image():
-            _make_image()
+        if not has_image():
+            make_image()
 
     def stop(self) -> None:
         self._daemon(self.folder / "buildkitd.toml").stop()
@@ -116,22 +111,3 @@ def _issue_certificates(folder: Path) -> None:
     for name, pair in pairs.items():
         (folder / f"{name}.pem").write_text(pair.certificate)
         write_secret(folder / f"{name}-key.pem", pair.key)
-
-
-def _has_image() -> bool:
-    return status_of(f"base/buildkit/manifests/{VERSION}", MANIFEST) == HTTPStatus.OK
-
-
-def _make_image() -> None:
-    """Put ``buildctl`` and a shell into the registry, where BuildKit's own image lies for users of TKE."""
-    with tempfile.TemporaryDirectory() as folder:
-        root, archive = Path(folder) / "root", Path(folder) / "root.tar"
-        (root / "bin").mkdir(parents=True)
-        shutil.copy(SOURCE.programs / "buildctl", root / "bin")
-        shutil.copy("/bin/busybox", root / "bin")
-        for name in _SHELL:
-            (root / "bin" / name).symlink_to("busybox")
-        with tarfile.open(archive, "w") as tar:
-            tar.add(root, ".")
-        docker("import", "--change", "ENV PATH=/bin", archive, BUILDKIT_IMAGE, what="importing the image of buildctl")
-    push(BUILDKIT_IMAGE)

@@ -2,10 +2,13 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import gc
+import threading
 import uuid
 
 import pytest
 
+from tests.live_cluster import until
 from tke_provider.clients.engine import OPERATION_LABEL, Engine
 from tke_provider.domain.images import Build, Image
 from tke_provider.domain.runs import Run
@@ -144,6 +147,22 @@ async def test_the_kernels_kill_for_memory_is_told_apart(engine, image, run):
     assert ended.exit_code == 137
 
 
+async def test_the_kernels_kill_is_told_apart_though_the_engine_heard_of_it_late(
+    engine, image, run, docker_api, monkeypatch
+):
+    inspect = docker_api.inspect_container
+
+    def inspected_before_the_engine_heard(container: str) -> dict:
+        # Only a busy machine has this order, and never when asked to.
+        found = inspect(container)
+        found["State"]["OOMKilled"] = False
+        return found
+
+    monkeypatch.setattr(docker_api, "inspect_container", inspected_before_the_engine_heard)
+    assert (await engine.run(image, script(run, "tail /dev/zero", memory="16m"), print)).out_of_memory
+    assert not (await engine.run(image, script(run, "exit 137"), print)).out_of_memory
+
+
 async def test_a_command_that_takes_too_long_is_killed(engine, image, run, containers):
     with pytest.raises(DeadlineError, match=r"was killed after 0\.2 s"):
         await engine.run(image, script(run, "sleep 600", timeout=0.2), print)
@@ -162,6 +181,38 @@ async def test_a_cancelled_run_leaves_no_container(engine, image, run, container
     with pytest.raises(asyncio.CancelledError):
         await running
     assert containers() == []
+
+
+async def test_what_a_cancelled_run_was_reading_ends_in_no_error_for_nobody(engine, image, run):
+    started, loop = asyncio.Event(), asyncio.get_running_loop()
+    errors: list[dict] = []
+    loop.set_exception_handler(lambda _, context: errors.append(context))
+    running = asyncio.ensure_future(
+        engine.run(image, script(run, "echo up; sleep 600"), lambda _: loop.call_soon_threadsafe(started.set))
+    )
+    await started.wait()
+    running.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await running
+
+    async def has_read() -> bool:
+        return "engine" not in [thread.name for thread in threading.enumerate()]
+
+    await until(has_read)
+    gc.collect()
+    await asyncio.sleep(0)
+    assert errors == []
+
+
+async def test_a_container_that_somebody_removes_is_worth_a_retry(engine, image, run, containers, docker_api):
+    removed: list[str] = []
+
+    def remove(_: str) -> None:
+        removed.append(containers()[0]["Id"])
+        docker_api.remove_container(removed[0], force=True)
+
+    with pytest.raises(UnavailableError, match="somebody removed the container"):
+        await engine.run(image, script(run, "echo up; sleep 600"), remove)
 
 
 async def test_what_a_killed_worker_left_is_removed_by_the_next_try(engine, image, run, docker_api, containers):

@@ -7,7 +7,7 @@ from tempfile import gettempdir
 import pytest
 
 from tests.live_builders import BASIC, PASSWORD, git
-from tke_provider.clients.git import GitLogin, check_source, checkout, commit_time, host_of
+from tke_provider.clients.git import GitLogin, _Git, check_source, checkout, commit_time, commit_times, host_of
 from tke_provider.exceptions import CredentialError, InputError, NotFoundError, UnavailableError
 
 
@@ -74,6 +74,40 @@ async def test_the_folder_is_gone_when_its_user_fails(repository):
         async with checkout(f"file://{folder}", first) as found:
             raise RuntimeError
     assert not found.exists()
+
+
+@pytest.fixture
+def fetches(monkeypatch):
+    """How often git fetched."""
+    counted, run = [], _Git.run
+
+    async def counting(self, *arguments):
+        counted.extend(each for each in arguments[:1] if each == "fetch")
+        return await run(self, *arguments)
+
+    monkeypatch.setattr(_Git, "run", counting)
+    return counted
+
+
+async def test_the_times_of_many_commits_are_fetched_at_once(repository, fetches):
+    folder, first, second = repository
+    times = await commit_times(f"file://{folder}", [first, second])
+    assert times == {each: int(git(folder, "show", "--no-patch", "--format=%ct", each)) for each in (first, second)}
+    assert len(fetches) == 1
+    assert await commit_times("https://nowhere.example/a", []) == {}
+
+
+async def test_a_commit_that_is_not_there_costs_one_fetch_more_and_is_left_out(repository, fetches):
+    folder, first, _ = repository
+    assert set(await commit_times(f"file://{folder}", [first, "0" * 40, "1" * 40])) == {first}
+    assert len(fetches) == 2
+
+
+async def test_what_is_no_full_sha_is_refused_before_anything_is_fetched(repository, fetches):
+    folder, first, _ = repository
+    with pytest.raises(InputError, match="'main' is no full commit SHA"):
+        await commit_times(f"file://{folder}", [first, "main"])
+    assert fetches == []
 
 
 async def test_a_server_that_hands_out_branches_only_is_asked_for_all_of_them(repository, tmp_path, monkeypatch):

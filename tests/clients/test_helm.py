@@ -45,6 +45,14 @@ def test_a_release_of_another_namespace_or_a_longer_name_is_none_of_ours():
     assert (found.revision, found.chart, found.description) == (2, "web-1.0.0", "")
 
 
+def test_a_release_is_found_on_the_last_page():
+    row = {"Revision": "2", "Status": "deployed", "ChartName": "web", "ChartVersion": "1.0.0", "Namespace": "shop"}
+    full = {"ReleaseSet": [{**row, "Name": f"web-{number}"} for number in range(100)]}
+    cloud = Answers(DescribeClusterReleases=[full, {"ReleaseSet": [{**row, "Name": "web"}]}])
+    assert asyncio.run(releases(cloud).find()).revision == 2
+    assert [params["Offset"] for _, params in cloud.asked] == [0, 100]
+
+
 def test_changes_are_read_to_the_last_page():
     pages = [{"ReleaseSet": [pending("other", each) for each in range(100)]}, {"ReleaseSet": [pending("web", 1)]}]
     cloud = Answers(DescribeClusterPendingReleases=pages)

@@ -8,6 +8,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
+from tests.servers import kubeconfig_of
 from tke_provider.clients.kubernetes import Cluster
 from tke_provider.exceptions import CredentialError, UnavailableError
 
@@ -41,14 +42,7 @@ def api():
         thread.start()
 
         def kubeconfig(token: str) -> str:
-            return json.dumps(
-                {
-                    "current-context": "c",
-                    "contexts": [{"name": "c", "context": {"cluster": "k", "user": "u"}}],
-                    "clusters": [{"name": "k", "cluster": {"server": f"http://127.0.0.1:{server.server_port}"}}],
-                    "users": [{"name": "u", "user": {"token": token}}],
-                }
-            )
+            return kubeconfig_of(f"http://127.0.0.1:{server.server_port}", token)
 
         yield kubeconfig, handler.asked
         server.shutdown()

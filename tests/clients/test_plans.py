@@ -12,9 +12,10 @@ from tke_provider.clients.plans import Pace, Workloads, change, claims, is_due
 from tke_provider.domain.demand import SIZED_AT
 from tke_provider.domain.manifests import ObjectRef
 from tke_provider.domain.operations import OPERATION, SIZED_BY
+from tke_provider.domain.owners import Owner
 from tke_provider.domain.plans import USUAL
 from tke_provider.domain.proposals import Present, Row
-from tke_provider.domain.scaling import SIZE_BEFORE, Bounds, Owner
+from tke_provider.domain.scaling import SIZE_BEFORE, Bounds
 
 REF = ObjectRef("apps/v1", "Deployment", "shop", "web")
 HPA = Owner("autoscaling/v2", "HorizontalPodAutoscaler", "web", Bounds(1, 4))

@@ -215,6 +215,108 @@ async def test_a_redirect_to_the_registrys_storage_is_followed_without_the_login
     assert dict(seen)["/v2/tests/web/manifests/1"] is True
 
 
+class _Uploading(BaseHTTPRequestHandler):
+    """A registry that holds one blob and, as another one, wants it uploaded to where its test says."""
+
+    location: str
+    seen: list
+
+    def do_HEAD(self) -> None:
+        self.send_response(404)
+        self.end_headers()
+
+    def do_GET(self) -> None:
+        hello = self.path == "/v2/"
+        self.send_response(401 if hello else 200)
+        self.send_header("WWW-Authenticate", 'Basic realm="here"')
+        self.end_headers()
+        self.wfile.write(b"" if hello else b"blob")
+
+    def do_POST(self) -> None:
+        self.send_response(202)
+        self.send_header("Location", self.location.format(port=self.server.server_port))
+        self.end_headers()
+
+    def do_PUT(self) -> None:
+        content = self.rfile.read(int(self.headers["Content-Length"]))
+        self.seen.append((self.server.server_port, self.path, "Authorization" in self.headers, content))
+        self.send_response(201)
+        self.end_headers()
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
+
+
+@pytest.fixture
+def upload():
+    """Copy a blob to a registry that names a location; return what was put: to which server, where, with the login."""
+    handler = type("Uploads", (_Uploading,), {"seen": []})
+    blob = {"digest": "sha256:" + hashlib.sha256(b"blob").hexdigest(), "size": 4}
+    with (
+        ThreadingHTTPServer(("127.0.0.1", 0), handler) as here,
+        ThreadingHTTPServer(("127.0.0.1", 0), handler) as there,
+    ):
+        threads = [threading.Thread(target=server.serve_forever, args=(0.01,)) for server in (here, there)]
+        for thread in threads:
+            thread.start()
+
+        async def put(location: str) -> list:
+            handler.location = location.replace("{there}", str(there.server_port))
+            names = [f"{address}:{here.server_port}" for address in ("localhost", "127.0.0.1")]
+            logins = [RegistryLogin(name, "user", "secret", float("inf")) for name in names]
+            async with ImageRegistry(names[0], logins[0]) as source, ImageRegistry(names[1], logins[1]) as target:
+                await source._copy_blob("tests/web", blob, target, "tests/web")
+            where = {here.server_port: "here", there.server_port: "there"}
+            assert [content for *_, content in handler.seen] == [b"blob"]
+            assert all(path.endswith(f"digest={blob['digest']}") for _, path, *_ in handler.seen)
+            return [(where[port], login) for port, _, login, _ in handler.seen]
+
+        yield put
+        for server, thread in zip((here, there), threads, strict=True):
+            server.shutdown()
+            thread.join()
+
+
+@pytest.mark.parametrize(
+    "location",
+    [
+        "/v2/tests/web/blobs/uploads/1?state=a",
+        "../uploads/1",
+        "http://127.0.0.1:{port}/v2/tests/web/blobs/uploads/1",
+        "https://127.0.0.1:{port}/v2/tests/web/blobs/uploads/1",  # we know how it is reached
+    ],
+)
+async def test_a_blob_is_uploaded_to_where_the_registry_says_within_itself(upload, location):
+    assert await upload(location) == [("here", True)]
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1:{there}", "localhost:{port}"])
+async def test_a_blob_that_another_host_wants_goes_there_without_the_login(upload, host):
+    assert [login for _, login in await upload(f"http://{host}/store/1?signed=x")] == [False]
+
+
+def test_a_layer_is_not_sent_unencrypted_to_a_host_whose_name_begins_like_the_registrys():
+    host = "demo.tencentcloudcr.com"
+    answer = httpx.Response(
+        202,
+        headers={"Location": f"http://{host}.example/store"},
+        request=httpx.Request("POST", f"https://{host}/v2/web/blobs/uploads/"),
+    )
+    with pytest.raises(InputError, match=rf"wants a layer sent to http://{host}\.example, unencrypted"):
+        ImageRegistry(host)._upload_url(answer)
+
+
+def test_a_registry_elsewhere_has_no_layer_sent_to_a_program_on_this_machine():
+    host = "demo.tencentcloudcr.com"
+    answer = httpx.Response(
+        202,
+        headers={"Location": "http://127.0.0.1:9000/store"},
+        request=httpx.Request("POST", f"https://{host}/v2/web/blobs/uploads/"),
+    )
+    with pytest.raises(InputError, match=r"wants a layer sent to http://127\.0\.0\.1:9000, unencrypted"):
+        ImageRegistry(host)._upload_url(answer)
+
+
 # --- tokens, as TCR issues them: the registry names a token service, and the login goes there alone ---------------
 
 

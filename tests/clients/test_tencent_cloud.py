@@ -2,9 +2,16 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import datetime as dt
 import logging
+import ssl
+from typing import TYPE_CHECKING
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from tke_provider.clients.credentials import RenewedKey, StaticKey
 from tke_provider.clients.tencent_cloud import Key, TencentCloudClient, split_endpoint
@@ -20,6 +27,9 @@ from tke_provider.exceptions import (
     TkeError,
     UnavailableError,
 )
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 READ = ("tke", "2018-05-25", "DescribeClusters", {"ClusterIds": ["cls-local000"]})
 WRITE = ("tke", "2018-05-25", "ModifyClusterNodePool", {"ClusterId": "cls-local000", "NodePoolId": "np-x", "Name": "x"})
@@ -60,6 +70,21 @@ async def client_of_a_server_that_answers(answer: bytes):
             yield client
 
 
+def self_signed(folder: Path) -> ssl.SSLContext:
+    """What a server proves itself with, that nobody vouches for."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "127.0.0.1")])
+    now = dt.datetime.now(dt.timezone.utc)
+    builder = x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
+    builder = builder.not_valid_before(now).not_valid_after(now + dt.timedelta(hours=1))
+    signed = builder.sign(key, hashes.SHA256()).public_bytes(Encoding.PEM)
+    pem = folder / "self-signed.pem"
+    pem.write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()) + signed)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(pem)
+    return context
+
+
 def http(body: bytes, kind: str = "application/json") -> bytes:
     return b"HTTP/1.1 200 OK\r\nContent-Type: %s\r\nContent-Length: %d\r\n\r\n%s" % (kind.encode(), len(body), body)
 
@@ -67,6 +92,25 @@ def http(body: bytes, kind: str = "application/json") -> bytes:
 async def test_a_call_returns_what_stands_in_response(client):
     answer = await client.call(*READ)
     assert answer["Clusters"][0]["ClusterId"] == "cls-local000"
+
+
+async def test_a_further_client_reads_no_authorities(client, cloud, monkeypatch):
+    await client.call(*READ)
+
+    def read(**_: object) -> None:
+        raise AssertionError("authorities are read again: a triggerer's loop stands still meanwhile")
+
+    monkeypatch.setattr("ssl.create_default_context", read)  # how httpx reads them
+    async with client_of(cloud) as another:
+        assert (await another.call(*READ))["TotalCount"] == 1
+
+
+async def test_a_cloud_that_cannot_prove_who_it_is_is_not_spoken_to(tmp_path, unused_tcp_port):
+    async with await asyncio.start_server(lambda *_: None, "127.0.0.1", unused_tcp_port, ssl=self_signed(tmp_path)):
+        endpoint = f"https://127.0.0.1:{unused_tcp_port}"
+        async with TencentCloudClient(StaticKey("A", "k"), "ap-guangzhou", endpoint=endpoint, patience=0) as client:
+            with pytest.raises(UnavailableError, match="CERTIFICATE_VERIFY_FAILED"):
+                await client.call(*READ)
 
 
 async def test_the_cloud_sees_which_program_calls(client, cloud):

@@ -3,20 +3,11 @@ from __future__ import annotations
 import pytest
 import yaml
 
-from tke_provider.clients.credentials import StaticKey
-from tke_provider.clients.tencent_cloud import TencentCloudClient
-from tke_provider.clients.tke import Tke, _closed_endpoint
+from tke_provider.clients.tke import _closed_endpoint
 from tke_provider.domain.clusters import PoolKind
 from tke_provider.exceptions import BusyError, InputError, NotFoundError
 
 CLUSTER = "cls-local000"
-
-
-@pytest.fixture
-async def tke(cloud):
-    credentials = StaticKey(cloud.secret_id, cloud.secret_key)
-    async with Tke(TencentCloudClient(credentials, cloud.region, endpoint=cloud.endpoint)) as tke:
-        yield tke
 
 
 @pytest.fixture
@@ -104,6 +95,19 @@ async def test_all_pages_are_read_and_nothing_comes_twice(tke, pools, monkeypatc
     monkeypatch.setattr("tke_provider.clients.tke._PAGE", 2)
     ids = [node.id for node in await tke.nodes(CLUSTER, pool.id)]
     assert len(ids) == len(set(ids)) == 3
+
+
+async def test_every_rule_of_a_scaling_group_is_read_however_many_there_are(tke, pools, monkeypatch):
+    group = pools[PoolKind.REGULAR].autoscaling_group_id
+    for number in range(3):
+        when = {"StartTime": "2030-01-01T08:00:00+08:00", "MinSize": 0, "MaxSize": 9, "DesiredCapacity": 1}
+        name = {"AutoScalingGroupId": group, "ScheduledActionName": f"action-{number}"}
+        await tke._as("CreateScheduledAction", {**name, **when})
+        name = {"AutoScalingGroupId": group, "ScalingPolicyName": f"policy-{number}"}
+        await tke._as("CreateScalingPolicy", name)
+    monkeypatch.setattr("tke_provider.clients.tke._PAGE", 2)
+    rules = " ".join(map(str, await tke.group_rules(group)))
+    assert [rules.count(f"{kind}-{number}") for kind in ("action", "policy") for number in range(3)] == [1] * 6
 
 
 async def test_a_sold_out_zone_is_told_by_the_scaling_group(tke, cloud, pools):

@@ -32,9 +32,11 @@ def test_the_event_tells_who_what_how_long_and_the_way_back():
     record = Record(
         service="shop", namespace="production", op="dag.task.1", revision=7, commit="c" * 40, images={"shop": "new"},
         previous={"shop/shop": "old"}, who="ann", approver="bob", checks=("12 tests passed",),
+        diff={"counts": {"created": 1, "changed": 2, "unchanged": 0}, "objects": [], "markdown": "-  key: old"},
         started=NOON, finished=NOON + dt.timedelta(seconds=42),
     )  # fmt: skip
     event = release_event(record, "cls-1")
     assert (event["who"], event["approver"], event["commit"]) == ("ann", "bob", "c" * 40)
     assert (event["images"], event["way_back"]) == ({"shop": "new"}, {"shop/shop": "old"})
+    assert event["changes"] == "1 created, 2 changed"
     assert (event["duration"], event["checks"], event["revision"]) == (42.0, ["12 tests passed"], 7)

@@ -6,7 +6,8 @@ import json
 
 import pytest
 
-from tke_provider.domain.buildkit import BuildJob, Daemon, Secrets, git_context
+from tke_provider.domain.buildkit import BuildJob, Secrets, git_context
+from tke_provider.domain.buildkit_daemons import SharedDaemon
 from tke_provider.domain.images import Build
 from tke_provider.exceptions import InputError
 
@@ -23,7 +24,7 @@ JOB = BuildJob(
     committed=1700000000,
     namespace="build",
     image="demo.tencentcloudcr.com/tools/buildkit:v0.34.2",
-    daemon=Daemon("tcp://buildkitd.build:1234", "ca", "certificate", "secret key"),
+    daemon=SharedDaemon("tcp://buildkitd.build:1234", "ca", "certificate", "secret key"),
     secrets=SECRETS,
     timeout=3600,
 )

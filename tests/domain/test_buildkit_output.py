@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tke_provider.domain.buildkit import Daemon
+from tke_provider.domain.buildkit_daemons import SharedDaemon
 from tke_provider.domain.buildkit_output import digest_of, failure
 from tke_provider.domain.images import Build
 from tke_provider.exceptions import (
@@ -18,7 +18,7 @@ from tke_provider.exceptions import (
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 BUILD = Build("demo.example/test/web", COMMIT, "https://git.example/web.git", subdirectory="web")
-DAEMON = Daemon("tcp://buildkitd.build:1234", "ca", "certificate", "key")
+DAEMON = SharedDaemon("tcp://buildkitd.build:1234", "ca", "certificate", "key")
 
 RUN = """\
 #6 [stage-0 3/3] RUN echo one; false

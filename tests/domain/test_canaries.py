@@ -1,6 +1,6 @@
 import pytest
 
-from tke_provider.domain.canaries import Step, parse_steps, pods_for
+from tke_provider.domain.canaries import Step, check_whole, parse_steps, pods_for, pods_to_bear
 from tke_provider.exceptions import InputError
 
 
@@ -10,6 +10,19 @@ from tke_provider.exceptions import InputError
 )
 def test_a_canary_has_as_many_pods_as_its_share_of_the_requests_takes(weight, stable, pods):
     assert pods_for(weight, stable) == pods
+
+
+@pytest.mark.parametrize(
+    ("weight", "stable", "pods"), [(10, 4, 1), (50, 4, 2), (50, 5, 3), (1, 300, 3), (99, 2, 2), (50, 0, 1)]
+)
+def test_a_canary_by_an_ingress_has_as_many_pods_as_bear_its_share(weight, stable, pods):
+    assert pods_to_bear(weight, stable) == pods
+
+
+def test_an_ingress_gives_whole_percents():
+    check_whole(parse_steps([1, 50.0, 99]))
+    with pytest.raises(InputError, match=r"12\.5 percent"):
+        check_whole(parse_steps([12.5, 50]))
 
 
 def test_steps_are_weights_with_or_without_a_pause():

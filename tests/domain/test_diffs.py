@@ -4,7 +4,16 @@ import copy
 
 import pytest
 
-from tke_provider.domain.diffs import Change, deletion, difference, in_words, markdown, strangers, summary
+from tke_provider.domain.diffs import (
+    Change,
+    counts_in_words,
+    deletion,
+    difference,
+    in_words,
+    markdown,
+    strangers,
+    summary,
+)
 
 LIVE = {
     "apiVersion": "apps/v1",
@@ -78,7 +87,9 @@ def test_no_value_of_a_secret_shows_and_that_one_changed_does():
     assert "   a: (hidden)\n" in seen.text
 
 
-@pytest.mark.parametrize("name", ["DB_PASSWORD", "api_key", "ACCESS_TOKEN", "clientSecret"])
+@pytest.mark.parametrize(
+    "name", ["DB_PASSWORD", "DB_PASS", "PASSPHRASE", "api_key", "api-key", "ACCESS_TOKEN", "clientSecret"]
+)
 def test_what_is_named_like_a_secret_is_hidden_in_variables_and_config_maps(name):
     wanted = copy.deepcopy(LIVE)
     wanted["spec"]["template"]["spec"]["containers"][0]["env"] = [{"name": name, "value": "hunter2"}]
@@ -86,6 +97,17 @@ def test_what_is_named_like_a_secret_is_hidden_in_variables_and_config_maps(name
     shown = summary([difference(LIVE, wanted), difference(None, config)])
     assert "hunter2" not in str(shown)
     assert name in shown["markdown"]
+
+
+def test_a_login_within_a_url_is_hidden_and_the_rest_of_the_url_shows():
+    wanted = copy.deepcopy(LIVE)
+    container = wanted["spec"]["template"]["spec"]["containers"][0]
+    container["env"] = [{"name": "DATABASE_URL", "value": "postgres://shop:hunter2@db:5432/shop"}]
+    container["args"] = ["--queue=amqp://:hunter2@queue", "--peer=http://peer:80/@x"]
+    text = difference(LIVE, wanted).text
+    assert "hunter2" not in text
+    assert "postgres://shop:(hidden)@db:5432/shop" in text
+    assert "http://peer:80/@x" in text
 
 
 def test_hiding_does_not_touch_what_is_applied():
@@ -106,6 +128,32 @@ def test_a_diff_too_long_for_a_page_is_named_instead():
     shown = markdown([difference(None, config), difference(None, secret(a="eA=="))])
     assert len(shown) < 1000
     assert "**ConfigMap big** created (too long to show; see the task's log)" in shown
+
+
+def test_what_does_not_fit_into_a_record_is_said_to_be_in_it_whole():
+    config = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "big"}, "data": {"a": "x\n" * 30_000}}
+    kept = summary([difference(None, config)], "the record holds both versions whole")
+    assert "**ConfigMap big** created (too long to show; the record holds both versions whole)" in kept["markdown"]
+    assert (kept["counts"]["created"], kept["objects"][0]["added"]) == (1, 30_006)
+
+
+def test_the_counts_are_said_in_words():
+    assert counts_in_words(summary([difference(LIVE, LIVE), difference(None, secret())])["counts"]) == (
+        "1 created, 1 unchanged"
+    )
+
+
+def test_a_job_made_anew_differs_by_what_its_author_wrote_alone():
+    def job(uid: str, image: str) -> dict:
+        labels = {"controller-uid": uid, "batch.kubernetes.io/controller-uid": uid, "app": "a"}
+        pods = {"metadata": {"labels": dict(labels)}, "spec": {"containers": [{"name": "a", "image": image}]}}
+        spec = {"selector": {"matchLabels": {"batch.kubernetes.io/controller-uid": uid}}, "template": pods}
+        metadata = {"name": "a", "namespace": "shop", "labels": dict(labels)}
+        return {"apiVersion": "batch/v1", "kind": "Job", "metadata": metadata, "spec": spec}
+
+    assert difference(job("1", "a"), job("2", "a")).change is Change.UNCHANGED
+    seen = difference(job("1", "a"), job("2", "b"))
+    assert (seen.lines("+"), seen.lines("-")) == (1, 1)
 
 
 def test_text_in_an_object_cannot_end_its_diff():

@@ -4,7 +4,16 @@ import dataclasses
 
 import pytest
 
-from tke_provider.domain.images import BUILD_KEY, REVISION, SOURCE, Build, Image, release_tag, split_host
+from tke_provider.domain.images import (
+    BUILD_KEY,
+    REVISION,
+    SOURCE,
+    Build,
+    Image,
+    is_for_platform,
+    release_tag,
+    split_host,
+)
 from tke_provider.exceptions import InputError
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
@@ -108,3 +117,18 @@ def test_two_images_never_want_the_same_release_tag():
 )
 def test_a_registry_is_told_from_a_namespace(name, parts):
     assert split_host(name) == parts
+
+
+@pytest.mark.parametrize(
+    ("asked", "made", "expected"),
+    [
+        ("linux/amd64", "linux/amd64", True),
+        ("linux/x86_64", "linux/amd64", True),
+        ("arm64", "linux/arm64/v8", True),
+        ("linux/arm64/v8", "linux/arm64", True),
+        ("linux/arm64", "linux/amd64", False),
+        ("linux/arm/v6", "linux/arm/v7", False),
+    ],
+)
+def test_an_image_is_of_the_platform_that_was_asked_for_or_not(asked, made, expected):
+    assert is_for_platform(asked, made) is expected

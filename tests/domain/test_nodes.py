@@ -75,4 +75,4 @@ def test_a_machine_is_found_among_the_nodes_of_the_cluster(node):
 
 def test_what_is_left_is_told_in_one_sentence():
     assert still_there([pod()], []) == "1 pod still to leave 1 node"
-    assert still_there([pod()], list("abcd")).endswith("; a; b; c, and 1 more")
+    assert still_there([pod()], list("abcd")).endswith("; a; b; c and 1 more")

@@ -22,3 +22,8 @@ def test_anything_else_is_another(other):
 
 def test_a_person_can_read_which_task_it_was():
     assert OPERATION.id.startswith("ci_cd.production.deploy_shop.")
+
+
+def test_what_a_killed_try_left_behind_is_known_after_a_clear_and_to_no_other_run():
+    assert dataclasses.replace(OPERATION, generation=4).lasting_id == OPERATION.lasting_id
+    assert dataclasses.replace(OPERATION, run_id="other").lasting_id != OPERATION.lasting_id

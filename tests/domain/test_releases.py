@@ -2,11 +2,13 @@ import base64
 import dataclasses
 import datetime as dt
 import gzip
+import hashlib
 import json
 
 import pytest
 
 from tke_provider.domain import releases
+from tke_provider.domain.diffs import difference, summary
 from tke_provider.domain.manifests import ObjectRef
 from tke_provider.domain.operations import OPERATION
 from tke_provider.domain.releases import (
@@ -140,6 +142,17 @@ def test_a_record_survives_its_secret():
     assert secret["metadata"]["name"] == "tke-release.web.v5"
     assert secret["metadata"]["labels"]["tke.airflow/service"] == "web"
     assert encode(whole) == secret
+
+
+def test_a_diff_survives_with_its_record_and_the_longest_one_leaves_room_for_all_else():
+    config = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "a"}}
+    random = "".join(hashlib.sha256(bytes([each])).hexdigest() for each in range(256))  # gzip makes little of it
+    diff = summary([difference(None, {**config, "data": {"a": random}})])
+    assert random[:70] in diff["markdown"]
+    kept = record("op-1", Stage.LIVE, diff=diff)
+    assert decode(encode(kept)) == kept
+    more = len(encode(kept)["data"]["record"]) - len(encode(record("op-1", Stage.LIVE))["data"]["record"])
+    assert more < 20_000  # of the 1 MiB that a Secret takes
 
 
 def test_somebody_elses_secret_is_refused_with_a_way_out():

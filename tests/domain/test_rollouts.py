@@ -102,7 +102,7 @@ def test_no_pods_wanted_is_a_pass():
         ({}, "0 of 2 pods are of the new version"),
         (ROLLING, "1 of 2 pods are of the new version"),
         ({**DONE, "availableReplicas": 1}, "1 of 2 pods are available"),
-        ({**DONE, "replicas": 3}, "1 pods of the old version stop"),
+        ({**DONE, "replicas": 3}, "1 pod of the old version still to stop"),
     ],
 )
 def test_what_is_missing_is_said(status, missing):

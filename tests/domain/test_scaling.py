@@ -11,14 +11,11 @@ from hypothesis import strategies as st
 from tke_provider.domain.clusters import NodePool, PoolKind, PoolNode, ScalingActivity
 from tke_provider.domain.scaling import (
     Bounds,
-    Owner,
     SetBounds,
     SetSize,
     against,
     assess_pool,
     assess_size,
-    find_owner,
-    floor,
     shortage,
     steps,
 )
@@ -155,6 +152,12 @@ NODES = [node(1), node(2), node(3)]
             "np-web has 2 of 3 nodes ready",
         ),
         (dataclasses.replace(POOL, ready=2), [node(3, reason="no address left")], State.PENDING, "ins-3 no address"),
+        (
+            dataclasses.replace(POOL, ready=2),
+            [node(number, reason="sold out") for number in range(6)],
+            State.PENDING,
+            "ins-2 sold out and 3 more",
+        ),
         (dataclasses.replace(POOL, ready=4), [*NODES, node(4)], State.PENDING, "1 node too many"),
         (POOL, [*NODES[:2], node(3, cordoned=True)], State.PENDING, "has 1 node cordoned: ins-3"),
         (dataclasses.replace(POOL, desired=5), NODES, State.FAILED, "was 3 and something else made it 5"),
@@ -198,69 +201,6 @@ def test_the_group_s_last_word_since_the_write_says_why_nodes_do_not_come(
 
 
 # --- workloads --------------------------------------------------------------------------------------------------------
-
-
-def hpa(name: str = "web", target: str = "web", **spec: Any) -> dict[str, Any]:
-    reference = {"apiVersion": "apps/v1", "kind": "Deployment", "name": target}
-    return autoscaler("autoscaling/v2", "HorizontalPodAutoscaler", name, scaleTargetRef=reference, **spec)
-
-
-def autoscaler(api_version: str, kind: str, name: str, **spec: Any) -> dict[str, Any]:
-    return {"apiVersion": api_version, "kind": kind, "metadata": {"name": name}, "spec": spec}
-
-
-def cronscaler(kind: str, target: str) -> dict[str, Any]:
-    return autoscaler(
-        "autoscaling.cloud.tencent.com/v1",
-        "HorizontalPodCronscaler",
-        "hours",
-        scaleTarget={"apiVersion": "apps/v1", "kind": kind, "name": target, "namespace": "shop"},
-    )
-
-
-SCALED = autoscaler("keda.sh/v1alpha1", "ScaledObject", "queue", scaleTargetRef={"name": "web"}, maxReplicaCount=7)
-
-
-def test_nobody_owns_a_size_that_no_autoscaler_targets() -> None:
-    assert find_owner("Deployment", "web", [hpa(target="api"), cronscaler("StatefulSet", "web")]) is None
-
-
-def test_an_autoscaler_that_targets_the_workload_owns_its_size() -> None:
-    owner = Owner("autoscaling/v2", "HorizontalPodAutoscaler", "web", Bounds(1, 9))
-    assert find_owner("Deployment", "web", [hpa(maxReplicas=9)]) == owner
-
-
-def test_keda_owns_the_size_rather_than_the_autoscaler_that_it_makes() -> None:
-    owner = find_owner("Deployment", "web", [hpa("keda-hpa-queue", maxReplicas=7), SCALED])
-    assert owner == Owner("keda.sh/v1alpha1", "ScaledObject", "queue", Bounds(0, 7))
-
-
-@pytest.mark.parametrize(("kind", "target"), [("Deployment", "web"), ("HorizontalPodAutoscaler", "web-by-load")])
-def test_a_cronscaler_owns_the_size_also_where_it_writes_through_an_autoscaler(kind: str, target: str) -> None:
-    owner = find_owner("Deployment", "web", [cronscaler(kind, target), hpa("web-by-load", maxReplicas=9)])
-    assert owner is not None
-    assert str(owner) == "HorizontalPodCronscaler hours"
-
-
-def test_a_cronscaler_s_own_spelling_of_statefulset_is_understood() -> None:
-    assert find_owner("StatefulSet", "db", [cronscaler("Statefulset", "db")]) is not None
-
-
-def test_the_lower_bound_is_set_and_the_upper_never_raised() -> None:
-    owner = find_owner("Deployment", "web", [hpa(minReplicas=2, maxReplicas=9)])
-    assert owner is not None
-    assert floor(owner, 9, "Deployment shop/web") == {"spec": {"minReplicas": 9}}
-    with pytest.raises(
-        InputError, match=r"HorizontalPodAutoscaler web of Deployment shop/web .* above its maximum of 9"
-    ):
-        floor(owner, 10, "Deployment shop/web")
-
-
-def test_an_owner_without_bounds_is_named_and_left_alone() -> None:
-    owner = find_owner("Deployment", "web", [cronscaler("Deployment", "web")])
-    assert owner is not None
-    with pytest.raises(OwnedError, match="Deployment shop/web is written by HorizontalPodCronscaler hours"):
-        floor(owner, 3, "Deployment shop/web")
 
 
 def workload(replicas: int, *, running: int, available: int, observed: int = 2) -> dict[str, Any]:

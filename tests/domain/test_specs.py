@@ -48,6 +48,12 @@ def test_what_is_not_said_has_the_default():
     assert (shop.port, shop.container, shop.strategy.type, shop.workload["test"].replicas) == (80, "shop", "rolling", 2)
 
 
+def test_services_are_undone_alone_unless_it_says_together():
+    assert load(SHOP).undo == "alone"
+    assert load("undo: together\n" + SHOP).undo == "together"
+    assert "write alone or together" in mistakes("undo: all\n" + SHOP)[0]
+
+
 def test_one_path_of_manifests_is_that_of_every_environment():
     assert load(SHOP).services[0].manifests == {"test": "prices/manifests.yaml", "live": "prices/manifests.yaml"}
 
@@ -118,6 +124,36 @@ def test_the_example_is_read():
             "line 14: 'services.shop.strategy' is \"canry\": write rolling",
         ),
         ("workload: {}", "workload: {}\n    strategy: {type: canary, keep: 5}", "line 14: canary has no keep"),
+        (
+            "workload: {}",
+            "workload: {}\n    strategy: {type: blue-green, traffic: clb}",
+            "line 14: blue-green has no traffic",
+        ),
+        (
+            "workload: {}",
+            "workload: {}\n    strategy: {type: canary, traffic: pods}",
+            "line 14: 'services.shop.strategy.traffic' is \"pods\": write replicas, ingress or clb",
+        ),
+        (
+            "workload: {}",
+            "workload: {ingress: {host: a}}\n    strategy: {type: canary, traffic: ingress}",
+            "line 14: shop has no ingress with the class_name of ingress-nginx",
+        ),
+        (
+            "workload: {}",
+            "workload: {ingress: {host: a, class_name: nginx, subnet: b}}",
+            "line 13: an ingress of class nginx has no subnet",
+        ),
+        (
+            "workload: {}",
+            "workload: {ingress: {host: a, class_name: nginx}}\n    strategy: {type: canary, traffic: clb}",
+            "line 14: shop has neither a load_balancer nor an ingress of class qcloud",
+        ),
+        (
+            "workload: {}",
+            "workload: {load_balancer: {}}\n    strategy: {type: canary, traffic: clb}",
+            "line 14: the pods of shop do not say what they weigh: give pod_annotations service.cloud.tencent.com/",
+        ),
         (
             "workload: {}",
             "workload: {}\n    strategy: {type: canary, steps: [50, 20]}",

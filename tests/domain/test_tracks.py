@@ -8,11 +8,12 @@ from tke_provider.domain.tracks import (
     beside,
     deployment_of,
     door,
+    doors,
     is_second,
     leading_to,
+    leads,
     narrowed,
     pods_pattern,
-    risks,
 )
 from tke_provider.exceptions import ManifestError
 
@@ -61,6 +62,16 @@ def test_a_door_leads_to_the_second_version_alone():
     assert door([], deployment(), "canary") is None
 
 
+def test_each_service_that_an_ingress_names_gets_a_door_with_its_own_ports():
+    admin = service("admin", app="web")
+    admin["spec"]["ports"] = [{"port": 9000}]
+    made = doors([service("web", app="web"), admin], deployment(), "canary")
+    assert [each["metadata"]["name"] for each in made] == ["web-canary", "admin-canary"]
+    assert [each["spec"]["ports"][0]["port"] for each in made] == [80, 9000]
+    assert all(leads(each, TRACK) for each in made)
+    assert not leads(admin, TRACK)
+
+
 def test_services_are_found_by_the_labels_of_the_pods():
     services = [service("web", app="web"), service("api", app="api"), service("front", tier="front"), service("none")]
     assert [each["metadata"]["name"] for each in leading_to(services, deployment())] == ["front", "web"]
@@ -86,9 +97,3 @@ def test_one_deployment_is_taken(kinds):
     manifests = [{**deployment(), "kind": kind} for kind in kinds]
     with pytest.raises(ManifestError, match="takes one Deployment"):
         deployment_of([*manifests, service("web")], "canary")
-
-
-def test_what_may_cost_requests_is_said():
-    assert len(risks(deployment())) == 2
-    sleep = {"preStop": {"sleep": {"seconds": 5}}}
-    assert risks(deployment(readinessProbe={"httpGet": {}}, lifecycle=sleep)) == []

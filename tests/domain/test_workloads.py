@@ -173,6 +173,14 @@ def test_an_ingress_reaches_pods_or_the_ports_of_nodes(direct, kind):
     assert objects["Ingress"]["metadata"]["annotations"]["kubernetes.io/ingress.class"] == "qcloud"
 
 
+def test_an_ingress_of_another_class_has_nothing_of_a_clb():
+    objects = made(Workload(ingress=Ingress(host="shop.example.com", tls="cert", class_name="nginx")))
+    assert "type" not in objects["Service"]["spec"]
+    assert "annotations" not in objects["Ingress"]["metadata"]
+    spec = objects["Ingress"]["spec"]
+    assert (spec["ingressClassName"], spec["tls"][0]["secretName"]) == ("nginx", "cert")
+
+
 def test_metrics_and_logs_are_collected_where_asked():
     objects = made(Workload(metrics=Metrics(), logs=Logs(topic="t-1")))
     annotations = objects["Deployment"]["spec"]["template"]["metadata"]["annotations"]

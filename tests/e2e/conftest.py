@@ -2,31 +2,22 @@
 
 from __future__ import annotations
 
+import collections
 import dataclasses
+import datetime as dt
+import functools
 import json
-import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any
 
 import pytest
 
 from local.airflow_api import AirflowApi
 from local.endpoints import BASE_IMAGE
 from local.shop import Repository
+from tests import waiting
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-T = TypeVar("T")
-
-
-def until(holds: Callable[[], T], seconds: float, claim: str) -> T:
-    """Look until something holds, and return it."""
-    deadline = time.monotonic() + seconds
-    while not (found := holds()):
-        assert time.monotonic() < deadline, f"not within {seconds:g} s: {claim}"
-        time.sleep(0.2)  # the pause between two looks: another process has nothing here to wait on
-    return found
+until = functools.partial(waiting.until, pause=0.2)  # each look is a request to Airflow
 
 
 @dataclasses.dataclass
@@ -68,15 +59,45 @@ def repository(airflow, tmp_path_factory) -> Repository:
 
 @pytest.fixture(scope="session")
 def run_dag(api):
-    """Run a DAG to its end, as a person with the form; approvals get the given answer."""
+    """Run a DAG to its end, as a person with the form; approvals get the given answer.
+
+    The DAG's own schedule is kept out of it: at each whole five minutes it would set what holds today.
+    """
 
     def run(dag_id: str, conf: dict[str, Any], approval: str = "Approve") -> Run:
         api.unpause(dag_id)
+        clocked = api.next_start(dag_id) is not None
+        if clocked:
+            _catch_up(api, dag_id)
         run_id = api.start(dag_id, conf)
-        states = {task["task_id"]: task["state"] for task in api.follow(dag_id, run_id, approve=lambda: approval)}
+        meanwhile = functools.partial(_keep_away, api, dag_id) if clocked else lambda: None
+        followed = api.follow(dag_id, run_id, approve=lambda: approval, meanwhile=meanwhile)
+        states = {task["task_id"]: task["state"] for task in followed}
+        if clocked:
+            api.pause(dag_id)
+            _keep_away(api, dag_id)
         return Run(api, dag_id, run_id, api.state(dag_id, run_id), states)
 
     return run
+
+
+def _catch_up(api: AirflowApi, dag_id: str) -> None:
+    """Let the run that the DAG's schedule is behind with begin and end; nobody approves it."""
+
+    def caught_up() -> bool:
+        due = api.next_start(dag_id)
+        return due is not None and due > dt.datetime.now(dt.timezone.utc)
+
+    until(caught_up, 60, f"the scheduler has begun the run of {dag_id} that was due")
+    for state in ("queued", "running"):
+        for run_id in api.scheduled(dag_id, state):
+            collections.deque(api.follow(dag_id, run_id, approve=lambda: "Reject"), maxlen=0)
+
+
+def _keep_away(api: AirflowApi, dag_id: str) -> None:
+    """Call off what waits behind the run of the test. None of it runs yet: such a DAG has one run at a time."""
+    for run_id in api.scheduled(dag_id, "queued"):
+        api.call_off(dag_id, run_id)
 
 
 @pytest.fixture(scope="session")

@@ -10,11 +10,11 @@ import pytest
 from local import STATE
 from local.airflow_api import AirflowApi
 from local.endpoints import AIRFLOW_LOGINS_FILE, BASE_IMAGE
-from local.packages import need
+from tests.browser import WIDTHS, resize, see, start, until
 
 pytestmark = pytest.mark.e2e
 
-WIDTHS = {"wide": (1280, 900), "narrow": (390, 844)}
+SHOP = "cluster=cls-local000&namespace=production&service=shop"
 SCREENSHOTS = STATE / "screenshots"
 
 
@@ -26,31 +26,14 @@ def passwords(airflow) -> dict[str, str]:
 @pytest.fixture(params=WIDTHS)
 def browser(request, airflow, passwords):
     """A browser in which the administrator has logged in, once wide and once narrow."""
-    driver = _driver(*WIDTHS[request.param])
+    driver = start()
     try:
+        resize(driver, *WIDTHS[request.param])
         page = Page(driver, airflow.airflow_url, request.param)
         page.log_in("admin", passwords["admin"])
         yield page
     finally:
         driver.quit()
-
-
-def _driver(width: int, height: int):
-    from selenium import webdriver
-    from selenium.webdriver.chrome.service import Service
-
-    need("chromium", "chromium-driver")
-    options = webdriver.ChromeOptions()
-    options.binary_location = "/usr/bin/chromium"
-    quiet = ("--disable-background-networking", "--disable-component-update", "--disable-sync", "--no-first-run")
-    # As root there is no sandbox; a mobile width needs no window of it.
-    for word in ("--headless=new", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", *quiet):
-        options.add_argument(word)
-    driver = webdriver.Chrome(options=options, service=Service("/usr/bin/chromedriver"))
-    # A window has a least width, a device has not.
-    metrics = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": False}
-    driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
-    return driver
 
 
 class Page:
@@ -72,15 +55,10 @@ class Page:
         self.driver.get(f"{self.url}/{path}")
 
     def see(self, xpath: str, seconds: float = 30):
-        from selenium.webdriver.common.by import By
-
-        found = self.until(lambda: self.driver.find_elements(By.XPATH, xpath), seconds, xpath)
-        return found[0]
+        return see(self.driver, xpath, seconds)
 
     def until(self, holds, seconds: float = 30, what: str = ""):
-        from selenium.webdriver.support.ui import WebDriverWait
-
-        return WebDriverWait(self.driver, seconds).until(lambda _: holds(), f"not within {seconds:g} s: {what}")
+        return until(self.driver, holds, seconds, what)
 
     def keep(self, what: str) -> None:
         """Keep a screenshot for whoever reads the result."""
@@ -114,6 +92,8 @@ def test_a_history_opens_by_keyboard_alone(browser, live):
     button.send_keys(Keys.ENTER)
     browser.see("//section[starts-with(@aria-label, 'shop in production')]//*[contains(text(), 'releases a day')]")
     browser.see("//*[@aria-label='Seconds that each release took, oldest first']")
+    browser.see("(//section[starts-with(@aria-label, 'shop in production')]//button[text()='What changed'])[1]").click()
+    browser.see("//td[@colspan]//*[contains(text(), 'changed.') or contains(text(), 'created.')]")
     browser.keep("history")
 
 
@@ -158,9 +138,7 @@ def test_a_person_rolls_back_to_a_release_of_the_history(browser, api, live):
     assert api.state("roll_back", run_id) == "success", states
 
 
-@pytest.mark.parametrize(
-    "path", ["releases", "calendars", "live?cluster=cls-local000&namespace=production&service=shop"]
-)
+@pytest.mark.parametrize("path", ["releases", "calendars", f"live?{SHOP}", f"changes?{SHOP}&revision=1"])
 def test_who_may_read_the_board(airflow, passwords, live, path):
     assert httpx.get(f"{airflow.airflow_url}/tke/api/{path}").status_code == 401
     for user in ("viewer", "operator", "admin"):

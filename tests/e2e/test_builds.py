@@ -7,7 +7,7 @@ import pytest
 from local import ROOT
 from local.endpoints import BASE_IMAGE
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.aside]
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import httpx
 import pytest
 
 from local.elastic import Size, tell
@@ -25,6 +26,11 @@ def test_pods_follow_the_load_and_nodes_follow_the_pods(seen):
     grown = next(each for each in samples if each.ready == MOST_PODS)
     assert grown.nodes_ready >= 1
     assert (samples[-1].wanted, samples[-1].nodes_ready) == (1, 0)
+
+
+def test_the_cluster_autoscaler_has_the_options_of_the_dag(seen, airflow):
+    state = httpx.get(f"{airflow.emulator_url}/_emulator/state", trust_env=False).json()
+    assert state["clusters"]["cls-local000"]["autoscaler"]["Expander"] == "least-waste"
 
 
 def test_no_size_ever_leaves_its_bounds(seen):

@@ -1,4 +1,4 @@
-"""A chart is released, upgraded and taken back from Airflow's forms, by the cloud's helm."""
+"""A chart is released, upgraded, taken back and removed from Airflow's forms, by the cloud's helm."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import uuid
 
 import pytest
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.aside]
 
 
 @pytest.fixture
@@ -17,7 +17,7 @@ def namespace(core):
     core.delete_namespace(name)
 
 
-def test_a_chart_goes_live_fails_harmlessly_and_comes_back(run_dag, core, charts, namespace):
+def test_a_chart_goes_live_fails_harmlessly_comes_back_and_is_removed(run_dag, core, charts, namespace):
     def release(chart: str, **values: str):
         return run_dag("helm_release", {"release": "web", "namespace": namespace, "chart": chart, "values": values})
 
@@ -39,3 +39,6 @@ def test_a_chart_goes_live_fails_harmlessly_and_comes_back(run_dag, core, charts
     back = run_dag("helm_rollback", {"release": "web", "namespace": namespace})
     assert back.result("go_back")["chart"] == "web-1.0.0"
     assert greeting() == "hello"
+
+    assert run_dag("helm_uninstall", {"release": "web", "namespace": namespace}).state == "success"
+    assert "web" not in [each.metadata.name for each in core.list_namespaced_config_map(namespace).items]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import time
+import uuid
 
 import httpx
 import pytest
@@ -111,8 +112,32 @@ def test_a_watcher_builds_each_head_once_over_the_death_of_the_triggerer(api, pu
         api.pause("on_push")
 
 
-def _positions(api) -> str:
+def test_an_image_that_is_pushed_is_handed_on_once_by_digest(api, airflow, registry):
+    def runs_of(digest: str) -> list[dict]:
+        answer = api.http.get("/api/v2/dags/scanned_promotion/dagRuns?order_by=-id&limit=50").raise_for_status()
+        return [run for run in answer.json()["dag_runs"] if run["conf"].get("image", "").endswith(digest)]
+
+    number = uuid.uuid4().hex[:8]
+    first = registry.push("test/web", f"v{number}.1")
+    api.pause("scanned_promotion")  # what is handed on is looked at here, not carried out
+    api.unpause("on_image")
+    try:
+        until(lambda: f"v{number}.1" in _positions(api, "tcr:"), 90, "the watcher remembers what is there")
+        pushed = registry.push("test/web", f"v{number}.2")
+        until(lambda: runs_of(pushed), 90, "a run for the image that was pushed")
+        assert runs_of(first) == []
+        (run,) = runs_of(pushed)
+        assert run["conf"] == {
+            "to_repository": "production/web",
+            "image": f"{registry.host}/test/web@{pushed}",
+        }
+        api.http.patch(f"/api/v2/dags/scanned_promotion/dagRuns/{run['dag_run_id']}", json={"state": "failed"})
+    finally:
+        api.pause("on_image")
+
+
+def _positions(api, kind: str = "git:") -> str:
     """What the watchers remember, as Airflow shows it."""
-    assets = api.http.get("/api/v2/assets?name_pattern=git:").raise_for_status().json()["assets"]
+    assets = api.http.get(f"/api/v2/assets?name_pattern={kind}").raise_for_status().json()["assets"]
     states = (api.http.get(f"/api/v2/assets/{asset['id']}/state-store").text for asset in assets)
     return "\n".join(states)

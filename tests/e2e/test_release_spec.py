@@ -6,10 +6,13 @@ import pytest
 
 from local.endpoints import BASE_IMAGE
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.aside]
 
 SERVICES = ("prices", "stock", "shop")
 IN_SHOP = {"shop/app.py": ('"""The shop: what a customer sees', '"""The shop: all that a customer sees')}
+SHOP_CRASHES = {
+    "shop/app.py": ('if __name__ == "__main__":', 'if __name__ == "__main__":\n    raise SystemExit("no tea")')
+}
 IN_STOCK = {"stock/app.py": ('"""The stock: how many', '"""The stock: just how many')}
 
 
@@ -54,6 +57,7 @@ def test_only_the_service_that_the_commit_changes_is_built(second):
     assert run.state == "success", {task: state for task, state in run.states.items() if state == "failed"}
     assert built(run) == {"shop"}
     assert run.states["prices.unit_tests"] == "skipped"
+    assert {run.states[f"{where}.undo"] for where in ("pre-release", "production")} == {"skipped"}
     assert run.result("changes")["prices"]["reason"].startswith("stays")
 
 
@@ -92,3 +96,20 @@ def test_what_was_rejected_goes_live_with_the_next_commit(second, release_spec, 
     assert run.state == "success"
     after = images("shop-production")
     assert {name for name in SERVICES if after[name] != before[name]} == {"stock", "shop"}
+
+
+def test_what_a_run_changed_in_an_environment_goes_back_as_one_when_a_service_does_not_come_up(
+    second, release_spec, images
+):
+    before = images("shop-pre-release"), images("shop-production")
+    _, run = release_spec(
+        {**SHOP_CRASHES, "stock/app.py": ('"""The stock: how many', '"""The stock: exactly how many')}
+    )
+    assert run.state == "failed"
+    assert built(run) == {"stock", "shop"}
+    assert "no tea" in run.reason("pre-release.deploy.shop")
+    assert (run.states["pre-release.deploy.stock"], run.states["pre-release.undo"]) == ("success", "success")
+    done = run.result("pre-release.undo")
+    assert done["stock"].startswith("is as it was, which is release ")
+    assert (done["prices"], done["shop"]) == ("did not change in this run", "this run released nothing that stayed")
+    assert (images("shop-pre-release"), images("shop-production")) == before

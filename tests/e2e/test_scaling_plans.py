@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import httpx
 import pytest
 
 pytestmark = pytest.mark.e2e
@@ -10,10 +11,11 @@ DAY, NIGHT = "2026-03-02T10:00:00+08:00", "2026-03-02T22:00:00+08:00"
 WORKED_SATURDAY, HOLIDAY = "2026-02-28T10:00:00+08:00", "2026-10-01T10:00:00+08:00"
 SALE, RUSH, AFTER = "2026-11-10T21:00:00+08:00", "2026-11-11T00:30:00+08:00", "2026-11-12T03:00:00+08:00"
 POOL_LABEL = "tke.cloud.tencent.com/nodepool-id=np-regular0"
+SPARE_LABEL = "tke.cloud.tencent.com/nodepool-id=np-native00"
 
 
-def nodes(core) -> int:
-    listed = core.list_node(label_selector=POOL_LABEL).items
+def nodes(core, label: str = POOL_LABEL) -> int:
+    listed = core.list_node(label_selector=label).items
     return sum(c.type == "Ready" and c.status == "True" for node in listed for c in node.status.conditions)
 
 
@@ -58,6 +60,47 @@ def test_test_environments_sleep_at_night_and_wake_at_their_own_sizes(live, run_
     assert {pods(apps, "pre-release", name) for name in names} == {0}
     assert run_dag("nights_off", {"at": DAY}).state == "success"
     assert {name: pods(apps, "pre-release", name) for name in names} == before
+
+
+@pytest.fixture
+def sold_out(airflow):
+    """A cloud that has no more machines of the first pool."""
+    trouble = f"{airflow.emulator_url}/_emulator/trouble"
+    more = {"available": 0, "count": None, "message": "S5.MEDIUM4 is sold out"}
+    body = {"kind": "sold_out", "action": "ModifyNodePoolDesiredCapacityAboutAsg", **more}
+    httpx.post(trouble, json=body, trust_env=False).raise_for_status()
+    yield
+    httpx.delete(trouble, trust_env=False).raise_for_status()
+
+
+def test_another_pool_stands_in_for_nodes_that_are_sold_out(sold_out, run_dag, core):
+    day = run_dag("spare_nodes", {"at": DAY})
+    assert day.state == "success", day.states
+    (web, native) = day.result("apply")["rows"]
+    assert (web["state"], native["state"]) == ("fell back", "done")
+    assert "S5.MEDIUM4 is sold out" in web["reason"]
+    assert (nodes(core), nodes(core, SPARE_LABEL)) == (1, 3)
+    assert run_dag("spare_nodes", {"at": NIGHT}).state == "success"
+    assert (nodes(core), nodes(core, SPARE_LABEL)) == (1, 1)
+
+
+def test_the_cluster_keeps_the_hours_of_a_service_by_itself(live, run_dag, core):
+    from kubernetes import client
+
+    scalers = client.CustomObjectsApi(core.api_client)
+    where = ("autoscaling.cloud.tencent.com", "v1", "production", "horizontalpodcronscalers", "shop-hours")
+    run = run_dag("cron_scaler", {"by_day": 2, "by_night": 1})
+    assert run.state == "success", run.reason("hours")
+    try:
+        assert run.result("hours") == {
+            "scaler": "HorizontalPodCronscaler production/shop-hours",
+            "target": "Deployment production/shop",
+            "rules": ["morning", "evening"],
+        }
+        crons = scalers.get_namespaced_custom_object(*where)["spec"]["crons"]
+        assert [(each["schedule"], each["targetSize"]) for each in crons] == [("0 0 8 * * 1-5", 2), ("0 0 20 * * *", 1)]
+    finally:
+        scalers.delete_namespaced_custom_object(*where)
 
 
 def test_nodes_are_emptied_before_somebody_works_on_them(live, run_dag, apps, core):

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from tests.e2e.conftest import until
+
 pytestmark = pytest.mark.e2e
 
 DAY = "2026-03-02T10:00:00+08:00"
@@ -14,6 +16,16 @@ POOL_LABEL = "tke.cloud.tencent.com/nodepool-id=np-regular0"
 def nodes(core) -> int:
     listed = core.list_node(label_selector=POOL_LABEL).items
     return sum(c.type == "Ready" and c.status == "True" for node in listed for c in node.status.conditions)
+
+
+def test_its_schedule_starts_it(live, api):
+    def began_by_the_clock() -> bool:
+        runs = [run for run in api.runs("scheduled_scaling") if run.startswith("scheduled__")]
+        return any(api.state("scheduled_scaling", run) == "success" for run in runs)
+
+    api.unpause("scheduled_scaling")  # the last slot that was missed is made good at once
+    until(began_by_the_clock, 90, "a run that the schedule began has succeeded")
+    api.pause("scheduled_scaling")
 
 
 @pytest.mark.parametrize(("at", "pods", "pool"), [(DAY, 4, 3), (NIGHT, 1, 1)])

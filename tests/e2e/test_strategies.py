@@ -32,6 +32,34 @@ def memory(apps):
     return read
 
 
+@pytest.fixture
+def nginx(live, core):
+    """An Ingress of ingress-nginx in front of the shop in production. The stack has no such controller."""
+    from kubernetes import client
+
+    api = client.NetworkingV1Api(core.api_client)
+    made = client.V1IngressClass(
+        metadata=client.V1ObjectMeta(name="nginx-e2e"),
+        spec=client.V1IngressClassSpec(controller="k8s.io/ingress-nginx"),
+    )
+    backend = {"service": {"name": "shop", "port": {"number": 80}}}
+    rule = {"host": "shop.example", "http": {"paths": [{"path": "/", "pathType": "Prefix", "backend": backend}]}}
+    body = {"metadata": {"name": "shop"}, "spec": {"ingressClassName": "nginx-e2e", "rules": [rule]}}
+    api.create_ingress_class(made)
+    api.create_namespaced_ingress(NAMESPACE, body)
+    yield api
+    api.delete_namespaced_ingress("shop", NAMESPACE)
+    api.delete_ingress_class("nginx-e2e")
+
+
+def test_a_canary_by_an_ingress_becomes_the_whole_and_leaves_nothing(run_dag, version, memory, nginx, core):
+    run = run_dag("canary_by_ingress", {**version("131Mi"), "pause": 1})
+    assert run.state == "success", run.log("canary")
+    assert memory() == "131Mi"
+    assert [each.metadata.name for each in nginx.list_namespaced_ingress(NAMESPACE).items] == ["shop"]
+    assert core.read_namespaced_service("shop", NAMESPACE).spec.selector == {"app": "shop"}
+
+
 def test_a_canary_becomes_the_whole_a_switch_follows_and_a_rollback_undoes_it(run_dag, version, memory, apps):
     canary = run_dag("canary_release", {**version("129Mi"), "pause": 15})
     assert canary.state == "success", canary.log("canary")

@@ -60,6 +60,13 @@ def test_the_newest_machine_goes_first(emulator):
     assert machines(emulator) == before[:1]
 
 
+def test_a_machine_never_gets_a_name_that_another_has(emulator, monkeypatch):
+    made = iter(["aaaaaaaa", "aaaaaaaa", "aaaaaaaa", "bbbbbbbb"])
+    monkeypatch.setattr("tke_provider.emulator.pools.secrets.token_hex", lambda _: next(made))
+    scale(emulator, 3)
+    assert machines(emulator)[1:] == [f"{NATIVE}-aaaaa", f"{NATIVE}-bbbbb"]
+
+
 def test_a_deleted_machine_is_replaced_unless_the_pool_shrinks_with_it(emulator):
     scale(emulator, 2)
     first = machines(emulator)[0]

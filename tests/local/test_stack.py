@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from local import StackError, __main__, part, stack
+from local import ROOT, StackError, __main__, part, stack
 from local.endpoints import KUBECONFIG_FILE
 from local.part import Part, Settings
 
@@ -42,6 +42,11 @@ def start(*kinds: type[Part]) -> None:
     stack._start([kind(Settings()) for kind in kinds])
 
 
+def test_the_page_of_the_stack_lists_every_part():
+    page = (ROOT / "docs" / "local_stack.md").read_text()
+    assert [kind.name for kind in stack.PARTS if f"\n| `{kind.name}` |" not in page] == []
+
+
 def test_every_part_stands_after_what_it_needs():
     seen: set[str] = set()
     for kind in stack.PARTS:
@@ -62,6 +67,23 @@ def test_an_unknown_part_is_named_with_those_there_are():
 def test_what_a_part_needs_comes_with_it_however_far():
     kinds = [kind_of("a"), kind_of("b", "a"), kind_of("c", "b"), kind_of("d")]
     assert [kind.name for kind in stack.with_needs([kinds[2]], kinds)] == ["a", "b", "c"]
+
+
+def test_what_comes_up_on_request_is_named_or_needed():
+    rare = type("Rare", (kind_of("rare", "a"),), {"on_request": True})
+    kinds = [kind_of("a"), rare, kind_of("b")]
+    asked = {names: [kind.name for kind in stack.asked_for(names, kinds)] for names in ((), ("rare",))}
+    assert asked == {(): ["a", "b"], ("rare",): ["a", "rare"]}
+    assert [kind.name for kind in stack.select((), kinds)] == ["a", "rare", "b"], "`down` takes it, too"
+
+
+def test_what_comes_up_on_request_is_not_missed(monkeypatch):
+    rare = type("Rare", (kind_of("rare"),), {"on_request": True})
+    monkeypatch.setattr(stack, "PARTS", (kind_of("a"), rare))
+    monkeypatch.setattr(stack, "current_settings", Settings)
+    assert stack.status() == {"a": False}
+    rare.up = True
+    assert stack.status() == {"a": False, "rare": True}
 
 
 def test_a_part_starts_after_what_it_needs():

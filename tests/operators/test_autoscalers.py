@@ -12,7 +12,7 @@ from airflow.providers.common.compat.sdk import AirflowFailException
 from tests.live_cluster import run_of
 from tke_provider.clients import leases
 from tke_provider.clients.scaling import Number
-from tke_provider.domain.scaling import Owner
+from tke_provider.domain.owners import Owner
 from tke_provider.domain.verdicts import passed
 from tke_provider.exceptions import BusyError
 from tke_provider.operators.autoscalers import TkeConfigureHpaOperator

@@ -10,6 +10,7 @@ from airflow.providers.common.compat.sdk import AirflowFailException, TaskDeferr
 from tke_provider.domain.verdicts import Verdict, passed, pending
 from tke_provider.exceptions import BusyError, InputError, NotFoundError
 from tke_provider.operators.base import TkeWaitingOperator, operation_of
+from tke_provider.operators.canaries import TkeCanaryDeployOperator
 from tke_provider.operators.rollouts import TkeDeployServiceOperator
 from tke_provider.operators.scaling import TkeScaleNodePoolOperator, TkeScaleServiceOperator
 from tke_provider.triggers.base import TkeBaseTrigger
@@ -112,6 +113,7 @@ def test_the_operation_is_that_of_the_task_instance():
         lambda: TkeScaleNodePoolOperator(task_id="t", node_pool="web", desired=1, on_autoscaler="bound"),
         lambda: TkeScaleServiceOperator(task_id="t", namespace="n", name="web", replicas=1, on_owner="Refuse"),
         lambda: TkeDeployServiceOperator(task_id="t", namespace="n", images={}, on_failure="rolback"),
+        lambda: TkeCanaryDeployOperator(task_id="t", namespace="n", images={}, traffic="nginx"),
     ],
 )
 def test_a_misspelt_option_is_refused_when_the_dag_is_parsed(misspelt):

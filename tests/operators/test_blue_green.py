@@ -2,12 +2,12 @@ import asyncio
 
 import pytest
 
-from tests.live_cluster import image, named, refused, released, run_of, until
+from tests.live_cluster import image, named, refused, released, report, run_of, until
 from tests.operators.test_canaries import come_to, service, serving
 from tests.operators.test_rollouts import CRASHED, free, record_of
 from tke_provider.clients import releases
 from tke_provider.clients.releases import ServiceRelease
-from tke_provider.domain.blue_green import SWITCHED
+from tke_provider.domain.blue_green import SWITCHED, TAKEN
 from tke_provider.domain.releases import Stage
 from tke_provider.domain.tracks import HASH, TRACK
 from tke_provider.operators.base import operation_of
@@ -91,6 +91,41 @@ async def test_a_version_that_breaks_after_the_switch_is_switched_back_from(plac
     with pytest.raises(Exception, match="Somebody else changed Deployment"):
         await waiting
     assert await selector(place) == {"app": "web"}
+
+
+async def silence(place, **labels: str) -> None:
+    """Let no pod of a version answer any more."""
+    conditions = [{"type": each, "status": "False"} for each in ("Ready", "ContainersReady")]
+    for pod in await place.pods(**labels):
+        await report(place, pod, {"conditions": conditions})
+
+
+async def test_a_version_none_of_whose_pods_answers_after_the_switch_is_switched_back_from(place):
+    _, waiting = await half_way(place, run_of("run-2"))
+    await silence(place, **{TRACK: "green"})
+    with pytest.raises(Exception, match=r"no pod of Deployment .*/web-green answers any more"):
+        await waiting
+    assert await selector(place) == {"app": "web"}
+    await come_to(place, {named("a"): 2})
+
+
+async def test_a_version_that_breaks_while_the_workload_takes_over_is_not_all_that_users_have(place):
+    await released(blue_green(place, "a"))
+    await place.cluster.patch(place.ref("Deployment"), {"spec": {"paused": True}})  # so that it takes its time
+    waiting = asyncio.create_task(released(blue_green(place, "b"), run_of("run-2")))
+
+    async def taking_over() -> bool:
+        record = await record_of(place)
+        return (record.revision, record.step) == (2, TAKEN)
+
+    await until(taking_over)
+    await silence(place, **{TRACK: "green"})
+    with pytest.raises(Exception, match=r"web/web .* serves again: no pod of .*web-green answers any more"):
+        await waiting
+    assert await serving(place) == named("a")
+    assert await selector(place) == {"app": "web"}
+    await come_to(place, {named("a"): 2})
+    assert (await record_of(place)).stage is Stage.ROLLED_BACK
 
 
 async def test_a_retry_goes_on_after_the_switch(place):

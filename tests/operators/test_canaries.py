@@ -125,7 +125,7 @@ async def test_a_canary_that_crashes_is_taken_away_and_the_old_version_was_never
     )
     await place.say(await place.pod(named("b")), **CRASHED)
     said = await failing
-    assert "step 1 of 2, 20 percent by 1 pods" in said
+    assert "step 1 of 2, 20 percent by 1 pod:" in said
     assert "crashed 2 times" in said
     assert f"web/web {named('a')} serves again" in said
     after = await place.cluster.get(place.ref("Deployment"))
@@ -232,6 +232,32 @@ async def test_a_killed_canary_is_taken_away(place):
         await operator.waiting_task
     assert await place.cluster.get(place.ref("Deployment", "web-canary")) is None
     assert await serving(place) == named("a")
+    assert await free(place)
+
+
+async def taking_over(place, context: dict) -> TkeCanaryDeployOperator:
+    """A canary whose last rollout has begun, and is not done."""
+    slow = place.workload(replicas=4, minReadySeconds=3)
+    operator = canary(place, "b", slow, steps=[50])
+    operator.waiting_task = asyncio.create_task(released(operator, context))
+
+    async def begun() -> bool:
+        return (await record_of(place)).step == 2 and await serving(place) == named("b")
+
+    await until(begun)
+    return operator
+
+
+async def test_a_canary_that_is_killed_in_its_last_rollout_is_undone(place):
+    await stable(place)
+    operator = await taking_over(place, run_of("run-2"))
+    operator.on_kill()
+    with pytest.raises(asyncio.CancelledError):
+        await operator.waiting_task
+    assert await serving(place) == named("a")
+    assert await place.cluster.get(place.ref("Deployment", "web-canary")) is None
+    await come_to(place, {named("a"): 4})
+    assert (await record_of(place)).stage is Stage.ROLLED_BACK
     assert await free(place)
 
 

@@ -28,7 +28,6 @@ pytestmark = [pytest.mark.stack, pytest.mark.usefixtures("connected")]
 
 GREEN = "<testsuite><testcase classname='web' name='answers'/></testsuite>"
 RED = "<testsuite><testcase classname='web' name='answers'><failure message='no'/></testcase></testsuite>"
-NOTHING = "registry.example/nothing@sha256:" + "5" * 64
 
 
 def context_of(run_id: str = "r", max_tries: int = 0) -> dict:

@@ -85,6 +85,27 @@ def test_a_builder_that_has_its_cache_makes_the_same_digest_for_another_reposito
 
 
 @pytest.mark.stack
+async def test_an_image_for_the_platform_of_the_builder_is_built(build, registry):
+    image = Image.parse(await asyncio.to_thread(build(platform="linux/amd64").execute, CONTEXT))
+    async with ImageRegistry(registry.host, registry.login()) as speaker:
+        _, manifest = await speaker._manifest(image.path, image.digest)
+        configuration = (await speaker._ask("GET", image.path, f"blobs/{manifest['config']['digest']}")).json()
+    assert (configuration["os"], configuration["architecture"]) == ("linux", "amd64")
+
+
+@pytest.mark.stack
+@pytest.mark.parametrize("builder", ["engine"], indirect=True)
+async def test_an_engine_that_does_not_make_the_platform_that_was_asked_for_pushes_nothing(build, registry):
+    task = build(platform="linux/arm64")
+    message = await asyncio.to_thread(refused, task)
+    assert "was to be for linux/arm64, and the engine made it for linux/amd64" in message
+    assert "use builder='buildkit'; nothing was pushed" in message
+    async with ImageRegistry(registry.host, registry.login()) as speaker:
+        path = task.repository.partition("/")[2]
+        assert await speaker.digest(path, task._build(task.repository).tag) is None
+
+
+@pytest.mark.stack
 def test_an_image_that_somebody_else_gave_the_tag_is_not_taken_for_the_build(build, repository, docker_api, registry):
     task = build()
     tag = task._build(repository).tag
@@ -168,6 +189,8 @@ def test_wrong_input_ends_the_task_at_once_and_without_the_network(arguments, me
         ({"builder": "buildkit", "git_url": "git@git.example:web.git"}, "BuildKit cannot fetch from"),
         ({"builder": "buildkit", "git_url": None, "commit": None, "context_path": "/"}, "not folders on the worker"),
         ({"builder": "buildkit", "attestations": {"magic": ""}}, "attestations has magic"),
+        ({"builder": "buildkit", "pod_spec": {"volumes": []}}, "pod_spec has volumes"),
+        ({"builder": "buildkit", "buildkit_config": "debug = true"}, "A shared daemon has its configuration"),
     ],
 )
 def test_what_a_builder_cannot_do_is_refused_without_the_network(arguments, message):
@@ -175,9 +198,17 @@ def test_what_a_builder_cannot_do_is_refused_without_the_network(arguments, mess
     assert message in refused(TkeBuildImageOperator(task_id="build", **{**known, **arguments}))
 
 
-def test_an_unknown_builder_is_refused_when_the_dag_is_parsed():
-    with pytest.raises(InputError, match="builder is 'magic'"):
-        TkeBuildImageOperator(task_id="build", repository="127.0.0.1:1/web", builder="magic")
+@pytest.mark.parametrize("argument", ["builder", "buildkit_daemon"])
+def test_an_unknown_builder_or_daemon_is_refused_when_the_dag_is_parsed(argument):
+    with pytest.raises(InputError, match=f"{argument} is 'magic'"):
+        TkeBuildImageOperator(task_id="build", repository="127.0.0.1:1/web", **{argument: "magic"})
+
+
+def test_the_pod_runs_in_the_cluster_of_the_region_that_is_named():
+    task = TkeBuildImageOperator(task_id="build", repository="a", builder="buildkit", region="ap-shanghai")
+    builder = task._builder(task.registry_hook(), "operation")
+    assert builder.cluster.region == "ap-shanghai"
+    assert "region" in task.template_fields
 
 
 def test_a_build_argument_that_sounds_secret_is_warned_of_without_its_value(capsys):

@@ -27,6 +27,18 @@ pytestmark = pytest.mark.stack
 CONTEXT = {"ti": SimpleNamespace(dag_id="d", run_id="r", task_id="t", map_index=-1, max_tries=0)}
 SECRET = "s3cret-of-the-npm-registry"
 SLOW = "RUN echo begun; sleep 600"
+SPDX = "https://spdx.dev/Document"
+SCANNER = f"""
+cd $BUILDKIT_SCAN_SOURCE
+for each in *; do
+  files="$files${{files:+, }}{{\\"SPDXID\\": \\"SPDXRef-File-$each\\", \\"fileName\\": \\"$each\\"}}"
+done
+cat > $BUILDKIT_SCAN_DESTINATION/sbom.spdx.json <<END
+{{"_type": "https://in-toto.io/Statement/v0.1", "predicateType": "{SPDX}",
+ "predicate": {{"spdxVersion": "SPDX-2.3", "SPDXID": "SPDXRef-DOCUMENT", "name": "sbom", "files": [$files]}}}}
+END
+"""
+"""What any scanner does, as far as BuildKit is concerned: its SBOM scanning protocol."""
 WORKER = """
 import json, sys
 from types import SimpleNamespace
@@ -141,6 +153,20 @@ async def test_a_provenance_names_the_commit_and_is_found_again_with_its_image(b
     assert task.commit in json.dumps(statement["predicate"])
     assert git_repository.url in json.dumps(statement["predicate"])
     assert await run(task) == image
+
+
+async def test_a_scanners_list_of_what_is_in_the_image_lies_beside_it(build, fetched, git_repository, repository):
+    git_repository.commit({"scan.sh": SCANNER})
+    lines = ("COPY scan.sh /scan.sh", 'ENTRYPOINT ["sh", "/scan.sh"]')
+    scanner = await run(build(*lines, repository=f"{repository}/scanner"))
+    image = await run(build("COPY content /content", attestations={"sbom": f"generator={scanner}"}))
+    index = fetched(image, f"manifests/{image.digest}").json()
+    (attestation,) = [each for each in index["manifests"] if each["platform"]["architecture"] == "unknown"]
+    assert attestation["annotations"]["vnd.docker.reference.digest"] == index["manifests"][0]["digest"]
+    (layer,) = fetched(image, f"manifests/{attestation['digest']}").json()["layers"]
+    statement = fetched(image, f"blobs/{layer['digest']}").json()
+    assert statement["predicateType"] == layer["annotations"]["in-toto.io/predicate-type"] == SPDX
+    assert "content" in [each["fileName"] for each in statement["predicate"]["files"]]
 
 
 async def test_an_image_with_its_provenance_beside_it_runs_in_the_engine(build, engine, repository):

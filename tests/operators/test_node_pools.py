@@ -1,4 +1,4 @@
-"""Settings of node pools, on the emulated cloud; its own log says what was written."""
+"""Settings of node pools, on the emulated cloud; its own log says what was written. Their leases are real."""
 
 from __future__ import annotations
 
@@ -10,24 +10,21 @@ from airflow.providers.common.compat.sdk import AirflowFailException
 
 from tke_provider.operators.node_pools import TkeConfigureNodePoolOperator
 
+pytestmark = pytest.mark.stack
+
 CONTEXT = {"ti": SimpleNamespace(dag_id="d", run_id="r", task_id="pool", map_index=-1, max_tries=0)}
 ACTIONS = {"web": "ModifyClusterNodePool", "native": "ModifyNodePool"}
 
 
 @pytest.fixture
-def cloud(cloud, monkeypatch):
-    cloud.connect(monkeypatch)
-    return cloud
+def cloud(clouds):
+    """The emulated cloud's pools, and the live cluster that their leases lie in."""
+    return clouds
 
 
 def configure(node_pool: str = "web", **settings: Any) -> dict[str, Any]:
     more = {"poll_interval": 0.01, "timeout": 20, **settings}
     return TkeConfigureNodePoolOperator(task_id="pool", node_pool=node_pool, **more).execute(CONTEXT)
-
-
-def pool(cloud, name: str) -> dict[str, Any]:
-    pools = cloud._ask("GET", "state", {})["clusters"]["cls-local000"]["pools"].values()
-    return next(each for each in pools if each["name"] == name)
 
 
 @pytest.mark.parametrize("name", ACTIONS)
@@ -41,7 +38,7 @@ def test_everything_given_is_set_by_one_write_and_not_again(cloud, name):
         "deletion_protection": True,
     }
     assert configure(name, **settings)["changed"] == sorted(settings)
-    live = pool(cloud, name)
+    live = cloud.pool(name)
     assert (live["autoscaling"], live["minimum"], live["maximum"]) == (True, 1, 20)
     assert live["labels"] == [{"Name": "tier", "Value": "web"}]
     assert {taint["Key"]: taint["Effect"] for taint in live["taints"]} == {"gpu": "NoSchedule", "spot": "NoExecute"}
@@ -54,21 +51,21 @@ def test_everything_given_is_set_by_one_write_and_not_again(cloud, name):
 def test_what_is_not_given_stays(cloud, name):
     configure(name, labels={"tier": "web"}, maximum=20)
     assert configure(name, autoscaling=True)["changed"] == ["autoscaling"]
-    live = pool(cloud, name)
+    live = cloud.pool(name)
     assert (live["maximum"], live["labels"]) == (20, [{"Name": "tier", "Value": "web"}])
 
 
 def test_labels_and_taints_can_be_taken_away(cloud):
     configure(labels={"tier": "web"}, taints=["gpu=yes:NoSchedule"])
     configure(labels={}, taints=[])
-    assert (pool(cloud, "web")["labels"], pool(cloud, "web")["taints"]) == ([], [])
+    assert (cloud.pool()["labels"], cloud.pool()["taints"]) == ([], [])
 
 
 @pytest.mark.parametrize("trouble", ["lost_answer", "server_error"])
 def test_a_write_whose_answer_is_lost_is_looked_up(cloud, trouble):
     cloud.trouble(trouble, ACTIONS["web"])
     assert configure(maximum=20)["changed"] == ["maximum"]
-    assert pool(cloud, "web")["maximum"] == 20
+    assert cloud.pool()["maximum"] == 20
     assert len(cloud.calls(ACTIONS["web"])) == (1 if trouble == "lost_answer" else 2)
 
 

@@ -15,9 +15,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.conftest import EmulatedCloud
+from tests.conftest import EmulatedCloud, own_pools
 from tests.live_cluster import until
-from tests.operators.test_plans import NIGHT, apply, joined, pool
+from tests.operators.test_plans import NIGHT, apply, joined
+from tke_provider.emulator.state import StateFile, first_state
 from tke_provider.exceptions import TkeError
 
 if TYPE_CHECKING:
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
 
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(180)]
 
-REGULAR, NATIVE = "np-regular0", "np-native00"
 # The emulator's first state.
 FIRST = {"minimum": 0, "desired": 1, "maximum": 10}
 WRITES = {
@@ -36,6 +36,7 @@ WRITES = {
     "ScaleNodePool",
     "DeleteClusterMachines",
 }
+REMOVES = {"Regular": "DeleteClusterInstances", "Native": "DeleteClusterMachines"}
 BOTH = "{nodes: 4, machines: {min: 3, max: 6}}"
 
 
@@ -51,12 +52,12 @@ windows:
 """
 
 
-def numbers(calls: Iterable[dict[str, Any]], pool_id: str) -> list[tuple[int, int, int]]:
+def numbers(calls: Iterable[dict[str, Any]], pool: dict[str, Any]) -> list[tuple[int, int, int]]:
     """Minimum, size and maximum of a pool after every write that the cloud accepted."""
     now, history = dict(FIRST), []
     for call in calls:
         request = call["request"]
-        of_this = request.get("NodePoolId") == pool_id or _removes_from(call, pool_id)
+        of_this = request.get("NodePoolId") == pool["id"] or call["action"] == REMOVES[pool["type"]]
         if call["action"] not in WRITES or call["code"] or not of_this:
             continue
         native = request.get("Native", {})
@@ -73,20 +74,16 @@ def numbers(calls: Iterable[dict[str, Any]], pool_id: str) -> list[tuple[int, in
     return history
 
 
-def _removes_from(call: dict[str, Any], pool_id: str) -> bool:
-    return call["action"] == {REGULAR: "DeleteClusterInstances", NATIVE: "DeleteClusterMachines"}[pool_id]
-
-
-def check_log(calls: list[dict[str, Any]]) -> None:
+def check_log(cloud: EmulatedCloud, calls: list[dict[str, Any]]) -> None:
     """No number outside of its bounds, and no pool beside those that there were."""
-    for pool_id in (REGULAR, NATIVE):
-        history = numbers(calls, pool_id)
+    for name in ("web", "native"):
+        history = numbers(calls, cloud.pool(name))
         assert all(low <= size <= high for low, size, high in history), history
     assert not [call for call in calls if call["action"].startswith("Create") and "NodePool" in call["action"]]
 
 
 def of(cloud: EmulatedCloud, name: str) -> tuple[int, int, int]:
-    found = pool(cloud, name)
+    found = cloud.pool(name)
     return found["minimum"], found["desired"], found["maximum"]
 
 
@@ -141,7 +138,7 @@ async def test_a_worker_killed_in_a_pool_s_write_leaves_what_the_retry_completes
     await apply(plan())
     assert (of(clouds, "web"), of(clouds, "native")) == ((0, 4, 10), (3, 3, 6))
     assert len(joined(clouds)) == 4
-    check_log(calls_of(clouds))
+    check_log(clouds, calls_of(clouds))
 
 
 async def test_a_worker_killed_while_nodes_leave_takes_no_more_of_them_in_its_retry(clouds):
@@ -153,7 +150,7 @@ async def test_a_worker_killed_while_nodes_leave_takes_no_more_of_them_in_its_re
     await apply(plan(), NIGHT, "night")
     assert of(clouds, "web") == (0, 1, 10)
     assert len(joined(clouds)) == 1
-    check_log(calls_of(clouds))
+    check_log(clouds, calls_of(clouds))
 
 
 # --- the cloud --------------------------------------------------------------------------------------------------------
@@ -165,6 +162,7 @@ class Process:
     def __init__(self, folder: Path) -> None:
         self.state, self.key = folder / "state.json", folder / "key"
         self.key.write_text("the-key-of-these-tests")
+        StateFile(self.state).save(first_state("AKIDdeaths", self.key.read_text(), own_pools()))
         with socket.create_server(("127.0.0.1", 0)) as free:
             self.port = free.getsockname()[1]
         self.cloud = EmulatedCloud(f"http://127.0.0.1:{self.port}", "AKIDdeaths", self.key.read_text())
@@ -223,10 +221,10 @@ async def test_a_cloud_that_dies_in_the_middle_of_a_resize_changes_nothing_about
         running = asyncio.create_task(apply(plan()))
     assert (of(emulator.cloud, "web"), of(emulator.cloud, "native")) == ((0, 4, 10), (3, 3, 6))
     assert len(joined(emulator.cloud)) == 4
-    check_log(emulator.log())
+    check_log(emulator.cloud, emulator.log())
 
 
-def test_the_log_would_tell_a_number_outside_of_its_bounds():
-    call = {"action": "ModifyClusterNodePool", "code": "", "request": {"NodePoolId": REGULAR, "MinNodesNum": 2}}
+def test_the_log_would_tell_a_number_outside_of_its_bounds(cloud):
+    request = {"NodePoolId": cloud.pool()["id"], "MinNodesNum": 2}
     with pytest.raises(AssertionError):
-        check_log([call])
+        check_log(cloud, [{"action": "ModifyClusterNodePool", "code": "", "request": request}])

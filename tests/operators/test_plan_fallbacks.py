@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from airflow.providers.common.compat.sdk import AirflowFailException
 
-from tests.operators.test_plans import NIGHT, apply, joined, pool, states
+from tests.operators.test_plans import NIGHT, apply, joined, states
 
 pytestmark = [pytest.mark.stack, pytest.mark.usefixtures("clouds")]
 
@@ -34,7 +34,7 @@ def sold_out(clouds, *, available: int = 0, **more: Any) -> None:
 
 
 def sizes(clouds) -> tuple[int, int]:
-    return pool(clouds)["desired"], pool(clouds, "native")["desired"]
+    return clouds.pool()["desired"], clouds.pool("native")["desired"]
 
 
 async def test_without_a_fallback_the_size_stays_asked_for_and_the_task_fails(clouds):
@@ -48,7 +48,8 @@ async def test_partial_makes_do_with_what_came_and_says_why(clouds):
     sold_out(clouds, available=1)
     (row,) = (await apply(plan("partial")))["rows"]
     assert (row["state"], sizes(clouds)) == ("fell back", (2, 1))
-    assert row["reason"] == f"node pool np-regular0 falls back to 2 nodes, 2 fewer than planned: {WORDS}"
+    pool = f"node pool {clouds.pool()['id']}"
+    assert row["reason"] == f"{pool} falls back to 2 nodes, 2 fewer than planned: {WORDS}"
     assert len(joined(clouds)) == 2
     clouds._ask("DELETE", "trouble", {})
     (row,) = (await apply(plan("partial"), run="later"))["rows"]
@@ -59,7 +60,7 @@ async def test_another_pool_stands_in_for_as_long_as_it_has_to(clouds):
     sold_out(clouds, available=1)
     told = plan("{other_pool: spare}")
     result = await apply(told)
-    web, native = "node pool np-regular0 (web)", "node pool np-native00 (native)"
+    web, native = (f"node pool {clouds.pool(name)['id']} ({name})" for name in ("web", "native"))
     assert (states(result), sizes(clouds)) == ({web: "fell back", native: "done"}, (2, 3))
     clouds._ask("DELETE", "trouble", {})
     sold_out(clouds)

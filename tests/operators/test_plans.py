@@ -214,10 +214,10 @@ async def test_nodes_come_before_pods_and_go_after_them(place, clouds):
     plan = hours(place, "{web: 3, nodes: 4}", targets="nodes: {node_pool: web, usual: 1}")
     result = await apply(plan)
     assert [row["ref"].split()[0] for row in result["rows"]] == ["node", "Deployment"]
-    assert pool(clouds)["desired"] == 4
+    assert clouds.pool()["desired"] == 4
     result = await apply(plan, NIGHT, "night")
     assert [row["ref"].split()[0] for row in result["rows"]] == ["Deployment", "node"]
-    assert (pool(clouds)["desired"], await size(place)) == (1, 1)
+    assert (clouds.pool()["desired"], await size(place)) == (1, 1)
 
 
 async def test_a_pool_that_gets_no_nodes_is_told_in_the_cloud_s_words_and_the_pods_are_sized(place, clouds):
@@ -227,11 +227,6 @@ async def test_a_pool_that_gets_no_nodes_is_told_in_the_cloud_s_words_and_the_po
     with pytest.raises(AirflowFailException, match=r"1 of 2 objects .*S5 is sold out"):
         await apply(plan)
     assert await size(place) == 2
-
-
-def pool(cloud, name: str = "web") -> dict[str, Any]:
-    pools = cloud._ask("GET", "state", {})["clusters"]["cls-local000"]["pools"].values()
-    return next(each for each in pools if each["name"] == name)
 
 
 async def test_a_pool_shrinks_by_the_nodes_that_are_least_missed_and_drained_before(place, clouds):
@@ -251,7 +246,7 @@ async def test_a_pool_shrinks_by_the_nodes_that_are_least_missed_and_drained_bef
         await until(there)
         await apply(plan, NIGHT, "night")
         assert [machine["id"] for machine in joined(clouds)] == [machines[2]], "the node with the pod stays"
-        assert pool(clouds)["desired"] == 1
+        assert clouds.pool()["desired"] == 1
         closed = [await is_closed(place, name) for name in machines]
         assert closed == [True, True, False], "those that went were closed before"
 
@@ -262,13 +257,14 @@ async def test_nodes_that_never_came_are_given_up_before_any_that_works(place, c
     with pytest.raises(AirflowFailException, match="S5 is sold out"):
         await apply(plan)
     came = [machine["id"] for machine in joined(clouds)]
-    assert (len(came), pool(clouds)["desired"]) == (2, 4)
+    assert (len(came), clouds.pool()["desired"]) == (2, 4)
     await apply(plan, NIGHT, "night")
-    assert ([machine["id"] for machine in joined(clouds)], pool(clouds)["desired"]) == (came, 2)
+    assert ([machine["id"] for machine in joined(clouds)], clouds.pool()["desired"]) == (came, 2)
 
 
-async def test_a_pool_whose_nodes_cannot_be_drained_keeps_them_and_says_which_budget(place, clouds):
-    plan = hours(place, "{nodes: 0}", targets="nodes: {node_pool: web, usual: 1}", service="selector: none")
+@contextlib.asynccontextmanager
+async def a_node_in_use(place, clouds):
+    """The pool's one node, with a pod that a disruption budget keeps there."""
     (machine,) = joined(clouds)
     async with nodes_of(place, [machine["id"]]):
         await create(place, 1)
@@ -287,15 +283,38 @@ async def test_a_pool_whose_nodes_cannot_be_drained_keeps_them_and_says_which_bu
             return pods == [machine["id"]] and live.get("status", {}).get("currentHealthy") == 1
 
         await until(there)
+        yield machine["id"]
+
+
+EMPTY = {"sizes": "{nodes: 0}", "targets": "nodes: {node_pool: web, usual: 1}", "service": "selector: none"}
+
+
+async def test_a_pool_whose_nodes_cannot_be_drained_keeps_them_and_says_which_budget(place, clouds):
+    async with a_node_in_use(place, clouds) as node:
         with pytest.raises(AirflowFailException, match="PodDisruptionBudget careful, which needs 1 healthy pods and"):
-            await apply(plan, pool_timeout=2)
-        assert pool(clouds)["desired"] == 1
-        assert not await is_closed(place, machine["id"])
+            await apply(hours(place, **EMPTY), pool_timeout=2)
+        assert clouds.pool()["desired"] == 1
+        assert not await is_closed(place, node)
+
+
+async def test_a_person_who_ends_a_plan_that_drains_a_node_finds_it_open(place, clouds):
+    operator = TkeApplyScheduleOperator(task_id="apply", plan=hours(place, **EMPTY), at=DAY, poll_interval=0.2)
+    context = run_of()
+    context["ti"].xcom_push = lambda **_: None
+    async with a_node_in_use(place, clouds) as node:
+        running = asyncio.create_task(asyncio.to_thread(operator.execute, context))
+        await until(lambda: is_closed(place, node))
+        operator.on_kill()
+        with pytest.raises(asyncio.CancelledError):
+            await running
+        assert not await is_closed(place, node)
+    assert clouds.pool()["desired"] == 1
 
 
 def joined(cloud) -> list[dict[str, Any]]:
+    web = cloud.pool()["id"]
     nodes = cloud._ask("GET", "state", {})["clusters"]["cls-local000"]["nodes"].values()
-    return [node for node in nodes if node["pool"] == "np-regular0"]
+    return [node for node in nodes if node["pool"] == web]
 
 
 async def is_closed(place, name: str) -> bool:

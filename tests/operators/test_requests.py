@@ -1,20 +1,24 @@
-"""Requests go on through a whole release, over the service's own address, and none is lost."""
+"""Requests go on through a whole release, until the last old pod has ended, and none is lost."""
 
 import asyncio
 import collections
 import contextlib
+import time
 
 import httpx
 import pytest
 
-from tests.live_cluster import refused, released, run_of, until
+from tests.live_cluster import deploy, refused, released, run_of, until
+from tke_provider.domain.pods import Shutdown
 from tke_provider.operators.blue_green import TkeBlueGreenDeployOperator
 from tke_provider.operators.canaries import TkeCanaryDeployOperator
 
 pytestmark = [pytest.mark.stack, pytest.mark.usefixtures("connected"), pytest.mark.timeout(300)]
 
+# It ends as soon as it is told to, in the middle of whatever it does: what it must not lose, its pod has to wait for.
 SERVER = """
-import http.server, sys
+import http.server, os, signal, sys
+signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
 class Answer(http.server.BaseHTTPRequestHandler):
     def do_GET(self):
         version, status = sys.argv[1], int(sys.argv[2])
@@ -28,17 +32,18 @@ http.server.ThreadingHTTPServer(("", 8080), Answer).serve_forever()
 
 
 def manifests(version: str, status: int = 200, replicas: int = 2) -> list[dict]:
-    """A service that answers with its version, and ends as one should that loses nothing."""
+    """A service that answers with its version, and ends as the short form lets one end."""
+    drain = Shutdown().drain
     labels = {"app": "web"}
     container = {
         "name": "web",
         "image": "web",
         "command": ["python3", "-c", SERVER, version, str(status)],
         "readinessProbe": {"tcpSocket": {"port": 8080}, "periodSeconds": 1},
-        # Not the test waits, the pod does: until every node has learnt that it takes no more requests.
-        "lifecycle": {"preStop": {"exec": {"command": ["python3", "-c", "import time; time.sleep(2)"]}}},
+        "lifecycle": {"preStop": {"sleep": {"seconds": drain}}},
     }
-    template = {"metadata": {"labels": labels}, "spec": {"containers": [container], "terminationGracePeriodSeconds": 5}}
+    pod = {"containers": [container], "terminationGracePeriodSeconds": drain + 5}
+    template = {"metadata": {"labels": labels}, "spec": pod}
     spec = {
         "replicas": replicas,
         "selector": {"matchLabels": labels},
@@ -64,19 +69,29 @@ class Load:
         self.url = url
         self.answers: collections.Counter[str] = collections.Counter()
         self.lost: list[str] = []
+        self.since = time.monotonic()
 
-    async def ask(self) -> None:
-        """Ask over a new connection each time, as many users do."""
+    async def ask_on(self) -> None:
+        """Ask over a new connection each time, as many users do; note when one is lost, and how long it took."""
         while True:
-            try:
-                async with httpx.AsyncClient(timeout=5) as http:
-                    answer = await http.get(self.url)
-                self.answers[answer.text] += 1
-                if not answer.is_success:
-                    self.lost.append(str(answer.status_code))
-            except httpx.HTTPError as error:
-                self.lost.append(repr(error))
+            asked = time.monotonic()
+            if wrong := await self.ask():
+                now = time.monotonic()
+                self.lost.append(f"{asked - self.since:.1f} s after the first answer, in {now - asked:.1f} s: {wrong}")
             await asyncio.sleep(0.02)
+
+    async def ask(self) -> str:
+        """Ask once, and say what is wrong with the answer."""
+        try:
+            async with httpx.AsyncClient(timeout=5) as http:
+                answer = await http.get(self.url)
+        except httpx.HTTPError as error:
+            return repr(error)
+        self.answers[answer.text] += 1
+        return "" if answer.is_success else str(answer.status_code)
+
+    async def is_answered(self) -> bool:
+        return not await self.ask()
 
 
 @contextlib.asynccontextmanager
@@ -84,7 +99,10 @@ async def load(place):
     """Requests, four at a time, to the address of the Service."""
     live = await place.cluster.get(place.ref("Service", "web", "v1"))
     requests = Load(f"http://{live['spec']['clusterIP']}/")
-    asking = [asyncio.create_task(requests.ask()) for _ in range(4)]
+    # Of a service that is new, the node hears a moment after its pods are up, and refuses all requests until then.
+    await until(requests.is_answered)
+    requests.since = time.monotonic()
+    asking = [asyncio.create_task(requests.ask_on()) for _ in range(4)]
     try:
         yield requests
     finally:
@@ -120,6 +138,7 @@ async def test_a_canary_loses_no_request_and_gives_the_new_version_its_share(pla
     async with load(place) as requests:
         await until(lambda: _answered(requests, "old"))
         await released(canary, run_of("run-2"))
+        await until(lambda: _ended(place))
         await until(lambda: _only(requests, "new"))
     assert requests.lost == []
     assert requests.answers["old"] > 20
@@ -132,6 +151,7 @@ async def test_blue_green_loses_no_request(place, python):
     async with load(place) as requests:
         await until(lambda: _answered(requests, "old"))
         await released(release, run_of("run-2"))
+        await until(lambda: _ended(place))
         await until(lambda: _only(requests, "new"))
     assert requests.lost == []
 
@@ -145,8 +165,23 @@ async def test_a_canary_that_answers_wrongly_is_taken_away(place, python):
     assert "serves again" in said
 
 
+@pytest.mark.parametrize("exposed", [True, False])
+async def test_what_may_lose_requests_is_named_where_some_are_sent_to_it(place, capsys, exposed):
+    service, _ = manifests("old")
+    service["spec"]["selector"] = {"app": "web" if exposed else "other"}
+    await released(deploy(place, "a", place.workload(), service))
+    said = capsys.readouterr().out
+    assert ("may lose requests: no container has a preStop hook" in said) is exposed
+
+
 async def _answered(requests: Load, version: str) -> bool:
     return requests.answers[version] > 0
+
+
+async def _ended(place) -> bool:
+    """Whether no pod is left that is on its way out."""
+    pods = await place.cluster.list("v1", "Pod", place.namespace)
+    return not any("deletionTimestamp" in each["metadata"] for each in pods)
 
 
 async def _only(requests: Load, version: str) -> bool:

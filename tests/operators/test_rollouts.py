@@ -39,10 +39,6 @@ async def record_of(place):
     return await releases.read(place.cluster, place.namespace, "web")
 
 
-async def template_hashes(place) -> set[str]:
-    return {pod["metadata"]["labels"]["pod-template-hash"] for pod in await place.pods()}
-
-
 async def free(place) -> bool:
     """Whether somebody else could change the service now."""
     live = await place.cluster.get(leases.lease_of(place.namespace, "web"))

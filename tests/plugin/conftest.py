@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-import threading
-
 import httpx
 import pytest
 from airflow.providers.standard.operators.empty import EmptyOperator
 from airflow.sdk import DAG, Param
 
+from tests.servers import serving
+from tests.waiting import until
+
+REPOSITORY = "https://git.example/team/shop.git"
 CONNECTION = {
     "conn_type": "tke_webhook",
     "password": "It's a Secret to Everybody",
-    "extra": {"sender": "github", "dag_id": "from_push", "repositories": "https://git.example/team/shop.git"},
+    "extra": {"sender": "github", "dag_id": "from_push", "repositories": REPOSITORY},
 }
 
 
@@ -38,38 +40,52 @@ def database():
 
 @pytest.fixture
 def runs(database):
-    """The runs of the DAG in this test."""
-    from airflow.models import DagRun
+    """The runs of the DAG in this test, once everything that was accepted has been started."""
+    from airflow.models import DagRun, Log
     from airflow.utils.session import create_session
     from sqlalchemy import delete, select
 
+    from tke_provider.plugin.deliveries import accepted
+
     def read() -> list[DagRun]:
+        until(lambda: not accepted(), 60, "what was accepted is started")
         with create_session() as session:
             return list(
                 session.scalars(select(DagRun).where(DagRun.dag_id == "from_push").order_by(DagRun.id)).unique()
             )
 
     yield read
+    read()  # the server is still up: nothing starts once this is cleaned up
     with create_session() as session:
         session.execute(delete(DagRun).where(DagRun.dag_id == "from_push"))
+        session.execute(delete(Log).where(Log.dag_id == "from_push"))
+
+
+@pytest.fixture
+def dag_is():
+    """Change a flag of the DAG as the DAG processor or a person would."""
+
+    from airflow.models.dag import DagModel
+    from airflow.utils.session import create_session
+    from sqlalchemy import update
+
+    def change(flag: str, value: int = 1) -> None:
+        changed.append(flag)
+        with create_session() as session:
+            session.execute(update(DagModel).values({flag: value}).where(DagModel.dag_id == "from_push"))
+
+    changed: list[str] = []
+    yield change
+    for flag in set(changed):
+        change(flag, 0)
 
 
 @pytest.fixture
 def _server():
-    import uvicorn
-
     from tke_provider.plugin.app import app
 
-    server = uvicorn.Server(uvicorn.Config(app(), port=0, log_level="warning", lifespan="off"))
-    thread = threading.Thread(target=server.run)
-    thread.start()
-    while not server.started and thread.is_alive():
-        thread.join(0.01)
-    try:
-        yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
-    finally:
-        server.should_exit = True
-        thread.join()
+    with serving(app(), lifespan="on") as url:
+        yield url
 
 
 @pytest.fixture

@@ -9,9 +9,10 @@ import pytest
 
 from tke_provider import plugin
 from tke_provider.plugin import events, plans
-from tke_provider.plugin.board import look
+from tke_provider.plugin.board import changed, look
 
 STATIC = Path(plugin.__file__).parent / "static"
+CHANGES = "changes?cluster=a&namespace=b&service=c&revision=1"
 PLAN = """\
 name: nights
 time_zone: UTC
@@ -38,7 +39,8 @@ def released(database):
         session.flush()
         for revision in (1, 2):
             extra = {"service": "shop", "revision": revision}
-            session.add(AssetEvent(asset_id=ours.id, extra=extra, source_dag_id="ci_cd", source_run_id="r"))
+            told_by = {"source_dag_id": "ci_cd", "source_run_id": "r", "source_task_id": "deploy"}
+            session.add(AssetEvent(asset_id=ours.id, extra=extra, **told_by))
             session.flush()
         session.add(AssetEvent(asset_id=theirs.id, extra={}))
     yield
@@ -53,10 +55,12 @@ def test_the_newest_release_of_a_service_is_read_and_nobody_elses_events(release
     assert (read["uri"], read["cluster"], read["namespace"]) == ("tke://cls-1/production/shop", "cls-1", "production")
 
 
-def test_a_tab_shows_what_its_dag_or_run_released(released):
+def test_a_tab_shows_what_its_dag_run_or_task_released(released):
     assert [each["run_id"] for each in events.releases("ci_cd", "r")] == ["r"]
     assert events.releases("other") == []
     assert events.releases("ci_cd", "another") == []
+    assert [each["task_id"] for each in events.releases("ci_cd", task_id="deploy")] == ["deploy"]
+    assert events.releases("ci_cd", task_id="test") == []
 
 
 def test_what_was_posted_by_hand_says_nothing_about_where_it_is(released):
@@ -118,7 +122,7 @@ def test_calendars_come_from_the_plans_of_the_dags_that_apply_them(planned):
     assert "error" in drawn["broken"]
 
 
-@pytest.mark.parametrize("path", ["releases", "live?cluster=a&namespace=b&service=c", "calendars"])
+@pytest.mark.parametrize("path", ["releases", "live?cluster=a&namespace=b&service=c", CHANGES, "calendars"])
 def test_a_stranger_reads_nothing(client, path):
     assert client.get(f"/api/{path}").status_code == 401
 
@@ -144,3 +148,4 @@ async def test_a_cluster_that_cannot_be_asked_is_an_answer(cloud, monkeypatch):
     said = await look("cls-nowhere0", "production", "shop")
     assert said["health"] == "unknown"
     assert "cls-nowhere0" in said["reason"]
+    assert "cls-nowhere0" in (await changed("cls-nowhere0", "production", "shop", 1))["reason"]

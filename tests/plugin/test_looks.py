@@ -73,3 +73,35 @@ async def test_who_goes_away_does_not_end_the_look_of_the_others():
         await impatient
     cluster.may_answer.set()
     assert await patient == {"service": "shop"}
+
+
+async def test_what_was_seen_last_is_told_with_its_time_while_the_cluster_does_not_tell():
+    answers = [{"health": "healthy", "ready": 3}, {"health": "unknown", "reason": "away"}, {"health": "broken"}]
+    now = [0.0]
+
+    async def look(_: object) -> dict[str, object]:
+        return answers.pop(0)
+
+    looks = Looks(look, lambda: now[0])
+    told = []
+    for _ in range(3):
+        told.append(await looks.at(SHOP))
+        now[0] += FRESH
+    assert told[0] == {"health": "healthy", "ready": 3}
+    assert (told[1]["health"], told[1]["ready"], told[1]["reason"]) == ("unknown", 3, "away")
+    assert told[1]["as_of"]
+    assert told[2] == {"health": "broken"}
+
+
+async def test_a_cluster_that_hangs_keeps_nobody_from_another_one_or_longer_than_the_patience():
+    cluster = Cluster()
+    looks = Looks(cluster.look, patience=0.05)
+    hanging = [looks.at(("cls-1", "production", str(number))) for number in range(2 * AT_ONCE)]
+
+    said = asyncio.gather(*hanging)
+    await asyncio.sleep(0)
+    other = asyncio.ensure_future(looks.at(("cls-2", "production", "shop")))
+    for _ in range(5):
+        await asyncio.sleep(0)
+    assert cluster.asked[-1] == ("cls-2", "production", "shop")
+    assert {each["health"] for each in (*await said, await other)} == {"unknown"}

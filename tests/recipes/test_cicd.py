@@ -104,10 +104,19 @@ def test_users_meet_a_strategy_only_after_the_first_environment():
     assert type(dag.get_task("test.deploy.right")) is TkeDeployServiceOperator
     canary = dag.get_task("live.deploy.right")
     assert type(canary) is TkeCanaryDeployOperator
-    assert canary.steps == [{"weight": 25, "pause": 60}]
+    assert (canary.steps, canary.traffic) == ([{"weight": 25, "pause": 60}], "replicas")
     blue_green = dag.get_task("live.deploy.left")
     assert (type(blue_green), blue_green.keep) == (TkeBlueGreenDeployOperator, 60)
     assert type(dag.get_task("live.deploy.top")) is TkeDeployServiceOperator
+
+
+def test_a_canary_goes_by_an_ingress_where_the_spec_says_so():
+    ingress = "workload: {ingress: {host: a.example.com, class_name: nginx}}"
+    text = f"{ENVIRONMENTS}  web: {{path: web, {ingress}, strategy: {{type: canary, traffic: ingress}}}}\n"
+    canary = cicd_dag(text).get_task("live.deploy.web")
+    assert canary.traffic == "ingress"
+    (made,) = [each for each in canary.manifests.value if each["kind"] == "Ingress"]
+    assert made["spec"]["ingressClassName"] == "nginx"
 
 
 def test_manifests_come_from_the_commit_and_short_forms_from_the_spec():
@@ -175,6 +184,37 @@ def test_metrics_are_watched_after_the_smoke_tests_and_before_the_next_environme
     assert "test.watch" in everything_before(dag, "live.approval")
 
 
+def test_each_service_is_undone_alone_where_nothing_else_was_asked_for():
+    assert not [each for each in cicd_dag(DIAMOND).task_ids if each.endswith(".undo")]
+
+
+@pytest.fixture
+def together() -> DAG:
+    watch = "watch: {gates: [{name: errors, query: up, at_most: 1}]}"
+    checked = f"repositories: test, smoke_tests: [{{service: top}}], {watch}}}"
+    return cicd_dag("undo: together\n" + DIAMOND.replace("repositories: test}", checked))
+
+
+def test_what_is_undone_together_is_what_was_deployed_to_the_same_place_in_the_same_order(together):
+    undo = together.get_task("live.undo")
+    assert [*undo.releases] == ["base", "left", "right", "top"]
+    assert [each.operator.task_id for each in undo.releases.values()] == [f"live.deploy.{n}" for n in undo.releases]
+    assert (undo.namespace, undo.tke_conn_id) == ("shop-live", "tke_default")
+
+
+def test_it_is_undone_when_a_deploy_a_smoke_test_or_the_metrics_fail_and_not_before_all_have_ended(together):
+    deploys = {f"test.deploy.{each}" for each in ("base", "left", "right", "top")}
+    assert upstream(together, "test.undo") == {*deploys, "test.smoke_tests.top_1", "test.watch"}
+    assert together.get_task("test.undo").trigger_rule == "all_done_setup_success"
+
+
+def test_an_undo_neither_keeps_the_next_environment_waiting_nor_makes_a_failed_run_good(together):
+    assert together.get_task("test.undo").is_teardown
+    assert not together.get_task("test.undo").on_failure_fail_dagrun
+    assert not together.get_task("test.undo").downstream_task_ids
+    assert "test.watch" in everything_before(together, "live.approval")
+
+
 def test_an_image_is_scanned_where_it_is_before_anybody_is_asked():
     dag = cicd_dag(DIAMOND.replace("approval: {}", "approval: {}, scan: {limits: {critical: 0, high: 2}, start: true}"))
     gate = dag.get_task("live.scan.top")
@@ -187,7 +227,8 @@ def test_an_image_is_scanned_where_it_is_before_anybody_is_asked():
 def test_a_worker_without_an_engine_builds_by_buildkit_and_tests_in_a_pod():
     asked = "buildkit: {image: mirror/buildkit, namespace: builds, cache: cache, secrets: {npmrc: npm}}\n"
     test = "{command: pytest, runner: pod, namespace: checks, secrets: [db], pull_secrets: [tcr]}"
-    here = ENVIRONMENTS.replace("repositories: test}", "repositories: test, cluster: cls-test, connection: mine}")
+    where = "cluster: cls-test, connection: mine, region: ap-shanghai"
+    here = ENVIRONMENTS.replace("repositories: test}", f"repositories: test, {where}}}")
     dag = cicd_dag(asked + here + f"  web: {{path: web, test: {test}, workload: {{}}}}\n")
     build, tests = dag.get_task("web.build"), dag.get_task("web.unit_tests")
     assert (build.builder, build.buildkit_image, build.buildkit_conn_id) == (
@@ -198,7 +239,15 @@ def test_a_worker_without_an_engine_builds_by_buildkit_and_tests_in_a_pod():
     assert (build.namespace, build.cache_tag, build.secrets) == ("builds", "cache", {"npmrc": "npm"})
     assert (tests.runner, tests.namespace, tests.secrets) == ("pod", "checks", ["db"])
     assert tests.pod_spec == {"imagePullSecrets": [{"name": "tcr"}]}
-    assert {(each.tke_conn_id, each.cluster_id) for each in (build, tests)} == {("mine", "cls-test")}
+    places = {(each.tke_conn_id, each.region, each.cluster_id) for each in (build, tests)}
+    assert places == {("mine", "ap-shanghai", "cls-test")}
+    assert (build.buildkit_daemon, build.buildkit_config) == ("shared", None)
+
+
+def test_a_daemon_in_the_builds_own_pod_is_a_word_of_the_spec():
+    asked = "buildkit: {image: mirror/buildkit, daemon: rootless, config: debug = true}\n"
+    build = cicd_dag(asked + ENVIRONMENTS + "  web: {path: web, workload: {}}\n").get_task("web.build")
+    assert (build.buildkit_daemon, build.buildkit_config) == ("rootless", "debug = true")
 
 
 def test_what_nobody_asked_for_is_built_and_tested_by_the_engine():
@@ -256,8 +305,9 @@ def test_a_spec_that_is_not_there_is_named():
 def test_the_dag_can_be_stored():
     from airflow.serialization.serialized_objects import DagSerialization
 
-    stored = DagSerialization.to_dict(cicd_dag(DIAMOND))
-    assert DagSerialization.from_dict(stored).task_dict.keys() == cicd_dag(DIAMOND).task_dict.keys()
+    dag = cicd_dag("undo: together\n" + DIAMOND)
+    stored = DagSerialization.from_dict(DagSerialization.to_dict(dag))
+    assert stored.task_dict.keys() == dag.task_dict.keys()
 
 
 def test_the_documentation_shows_the_example_as_it_runs():

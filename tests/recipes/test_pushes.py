@@ -122,8 +122,8 @@ def test_the_latest_of_several_is_started_alone_by_choice(started):
         "newest", git_url=URL, branch="newest", starts="ci_cd", build="latest", is_paused_upon_creation=False
     )
     _store(dag)
-    ((*found,),) = started(dag, [push(number) for number in range(3)])
-    assert [each["conf"]["commit"] for each in found] == [COMMITS[2]]
+    ((*found,),) = started(dag, [push(number) for number in range(6)])
+    assert [each["conf"]["commit"] for each in found] == [COMMITS[5]]
 
 
 def test_each_image_is_handed_on_by_digest(started):

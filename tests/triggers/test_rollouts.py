@@ -74,7 +74,7 @@ async def test_many_that_wait_share_one_watch_a_kind_and_the_last_ends_it(place)
 
 
 async def test_a_watch_that_breaks_begins_again(place, monkeypatch):
-    monkeypatch.setattr(watches, "_RETRY_SECONDS", 0.1)
+    monkeypatch.setattr(watches, "_FIRST_PAUSE", 0.1)
     streams = []
     stream = watches.Watch._stream
 

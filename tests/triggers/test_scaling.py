@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from typing import Any
 
@@ -34,13 +35,13 @@ async def resize(desired: int) -> None:
 async def test_a_pool_at_rest_with_every_node_ready_passes(cloud):
     verdict = await trigger().look()
     assert verdict.state is State.PASSED
-    assert verdict.reason == "node pool np-regular0 has 1 node, all ready"
+    assert verdict.reason == f"node pool {cloud.pool()['id']} has 1 node, all ready"
 
 
 async def test_nodes_on_their_way_are_counted_until_they_are_there(cloud):
     cloud._ask("POST", "clock", {"node": {"mode": "told"}})
     await resize(3)
-    assert (await trigger().look()).reason == "node pool np-regular0 has 1 of 3 nodes ready"
+    assert (await trigger().look()).reason == f"node pool {cloud.pool()['id']} has 1 of 3 nodes ready"
     cloud._ask("POST", "tell", {"what": "node"})
     assert (await trigger().wait()).state is State.PASSED
 
@@ -50,7 +51,8 @@ async def test_what_the_cloud_gave_up_on_fails_with_its_words(cloud):
     await resize(3)
     verdict = await trigger(desired=3).look()
     assert verdict.state is State.FAILED
-    assert verdict.reason.endswith("node pool np-regular0 has 1 of 3 nodes ready: no address left in subnet-a")
+    web = cloud.pool()["id"]
+    assert verdict.reason.endswith(f"node pool {web} has 1 of 3 nodes ready: no address left in subnet-a")
 
 
 async def test_a_failure_from_before_the_write_is_not_blamed_for_it(cloud):
@@ -80,7 +82,19 @@ async def test_an_answer_that_does_not_come_is_waited_for(cloud):
     assert (await trigger().wait()).state is State.PASSED
 
 
+async def test_a_wait_whose_triggerer_dies_is_taken_over_from_what_is_stored_and_writes_nothing(cloud):
+    cloud._ask("POST", "clock", {"node": {"mode": "told"}})
+    await resize(3)
+    first = trigger(desired=3)
+    with pytest.raises(asyncio.TimeoutError):
+        await asyncio.wait_for(first.wait(), 0.3)
+    cloud._ask("POST", "tell", {"what": "node"})
+    assert (await NodePoolTrigger(**first.serialize()[1]).wait()).state is State.PASSED
+    assert len(cloud.calls(SET_SIZE)) == 1
+
+
 def test_an_equal_trigger_can_be_made_from_what_is_stored():
     path, arguments = trigger(desired=3, at_least=True, seen="asa-1").serialize()
     assert path == "tke_provider.triggers.scaling.NodePoolTrigger"
+    assert (arguments["desired"], arguments["at_least"], arguments["seen"]) == (3, True, "asa-1")
     assert NodePoolTrigger(**arguments).serialize() == (path, arguments)

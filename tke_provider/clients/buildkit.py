@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import collections
 import contextlib
 import signal
@@ -11,7 +12,7 @@ from tke_provider.clients.pods import ended, follow, started
 from tke_provider.domain.buildkit import CONTAINER
 from tke_provider.domain.buildkit_output import digest_of, failure
 from tke_provider.domain.manifests import ObjectRef
-from tke_provider.exceptions import ConflictError, UnavailableError
+from tke_provider.exceptions import ConflictError, ForbiddenError, InputError, UnavailableError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
 _KEPT_LINES = 400
 """So many last lines hold the summary of a failed step, which repeats what the step printed."""
+_NOT_ADMITTED = "violates PodSecurity"
 _STOPPED = (-1, 128 + signal.SIGKILL, 128 + signal.SIGTERM)
 """Exit codes of a container that did not end by itself."""
 
@@ -36,7 +38,9 @@ async def build(cluster: Cluster, job: BuildJob, say: Say) -> str:
 
     :param say: gets each line that the build prints.
     :raises BuildError: with the Dockerfile's line that fails, and its last words.
-    :raises InputError: when the commit lacks folder or Dockerfile, or the pod's image cannot be had.
+    :raises InputError: when the commit lacks folder or Dockerfile, the pod's image cannot be had, or its own daemon
+        does not start.
+    :raises ForbiddenError: when the namespace does not let such a pod in.
     :raises UnavailableError: when the cluster or the daemon does not answer.
     """
     try:
@@ -60,7 +64,7 @@ async def build(cluster: Cluster, job: BuildJob, say: Say) -> str:
 
 async def _run(cluster: Cluster, job: BuildJob, say: Say) -> tuple[int, str, list[str]]:
     """Return exit code, termination message and last lines."""
-    pod = await _pod(cluster, job, await _submit(cluster, job), say)
+    pod = await _pod(cluster, job, await _submitted(cluster, job), say)
     lines: collections.deque[str] = collections.deque(maxlen=_KEPT_LINES)
 
     def hear(line: str) -> None:
@@ -71,6 +75,16 @@ async def _run(cluster: Cluster, job: BuildJob, say: Say) -> tuple[int, str, lis
     await follow(cluster, pod, CONTAINER, hear)
     how = await ended(cluster, pod, CONTAINER)
     return int(how["exitCode"]), str(how.get("message") or how.get("reason") or ""), list(lines)
+
+
+async def _submitted(cluster: Cluster, job: BuildJob) -> str:
+    """Submit it, wholly even if this is cancelled: what is under way then would come after it is deleted."""
+    submitting = asyncio.ensure_future(_submit(cluster, job))
+    try:
+        return await asyncio.shield(submitting)
+    except asyncio.CancelledError:
+        await asyncio.wait({submitting})
+        raise
 
 
 async def _submit(cluster: Cluster, job: BuildJob) -> str:
@@ -89,9 +103,20 @@ async def _submit(cluster: Cluster, job: BuildJob) -> str:
         live = live or await cluster.get(ref)
     if live is None or "deletionTimestamp" in live["metadata"]:
         raise UnavailableError(f"{ref} is being deleted", way_out="run the task again")
+    _check_sidecar(job, live)
     uid = str(live["metadata"]["uid"])
     await cluster.apply(job.secret(uid))
     return uid
+
+
+def _check_sidecar(job: BuildJob, live: Manifest) -> None:
+    """Refuse a cluster that does not know sidecars: it would wait for the daemon to end before the build begins."""
+    for container in live["spec"]["template"]["spec"].get("initContainers") or ():
+        if container.get("restartPolicy") != "Always":
+            raise InputError(
+                f"The cluster of {_ref(job)} knows no sidecar containers, as which a daemon runs beside its client",
+                way_out="use a cluster of Kubernetes 1.29 or later, or buildkit_daemon='shared'",
+            )
 
 
 async def _pod(cluster: Cluster, job: BuildJob, uid: str, say: Say) -> ObjectRef:
@@ -109,7 +134,18 @@ async def _pod(cluster: Cluster, job: BuildJob, uid: str, say: Say) -> ObjectRef
         events = await cluster.list("v1", "Event", job.namespace, field_selector=about)
         if events and (words := str(events[-1].get("message", ""))) != said:
             said = words
+            _check_admission(job, said)
             say(f"Waiting: {said}")
+
+
+def _check_admission(job: BuildJob, said: str) -> None:
+    """Refuse a namespace that lets no such pod in: it would not tomorrow, either."""
+    if _NOT_ADMITTED in said:
+        raise ForbiddenError(
+            f"Namespace {job.namespace} does not let the build's pod in",
+            cause=said,
+            way_out="use a namespace whose Pod Security level allows it, or buildkit_daemon='shared', which asks least",
+        )
 
 
 async def _delete(cluster: Cluster, job: BuildJob) -> None:

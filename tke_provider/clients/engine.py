@@ -18,8 +18,9 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from tke_provider.domain.build_failures import build_failure, is_login_refused, registry_failure
+from tke_provider.domain.images import is_for_platform
 from tke_provider.domain.runs import REPORT_LIMIT, Ended, too_large
-from tke_provider.exceptions import DeadlineError, InputError, NotFoundError, TkeError, UnavailableError
+from tke_provider.exceptions import BuildError, DeadlineError, InputError, NotFoundError, TkeError, UnavailableError
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
@@ -40,6 +41,8 @@ OPERATION_LABEL = "tke.airflow/operation"
 """Label of a container: the operation that started it, by which a retry finds what a killed worker left."""
 _LINE_LIMIT = 2**16
 _PROCESSES = 4096
+_KILLED = 137
+_LATE = 2  # seconds
 _NO_REGULAR_FILE = 0x8F28_0000  # https://pkg.go.dev/io/fs#ModeType
 _STEP = re.compile(r"^Step \d+/\d+ : ")
 
@@ -105,6 +108,23 @@ class Engine:
                 decode=True,
             )
             _read_build(stream, build, say)
+            self._check_platform(build)
+
+    def _check_platform(self, build: Build) -> None:
+        """Refuse an image of another platform than was asked for.
+
+        The engine takes base images and cached steps of any platform, and says nothing of it.
+        """
+        if not build.platform:
+            return
+        image = self._api.inspect_image(f"{build.repository}:{build.tag}")  # type: ignore[no-untyped-call]  # docker's
+        made = "/".join(filter(None, (image["Os"], image["Architecture"], image.get("Variant"))))
+        if not is_for_platform(build.platform, made):
+            raise BuildError(
+                f"{build.repository} was to be for {build.platform}, and the engine made it for {made}",
+                cause="its base image, or a step in the engine's cache, is of that platform",
+                way_out="name a base image that has the platform, or use builder='buildkit'; nothing was pushed",
+            )
 
     def _push(self, build: Build, say: Say) -> str:
         digest = error = ""
@@ -172,19 +192,18 @@ class Engine:
         return str(container)
 
     async def _follow(self, container: str, image: Image, run: Run, say: Say) -> Ended:
-        output = asyncio.ensure_future(_abandonable(lambda: self._print(container, say)))
-        done, _ = await asyncio.wait({output}, timeout=run.timeout)
-        if not done:
-            output.cancel()
+        try:
+            # Not left behind when this is cancelled: the container's removal would end it in an error for nobody.
+            await asyncio.wait_for(_abandonable(lambda: self._print(container, say)), run.timeout)
+        except asyncio.TimeoutError as error:
             raise DeadlineError(
                 f"{' '.join(run.command) or 'The command'} in {image} was killed after {run.timeout:g} s",
                 way_out="make it quicker, or raise the timeout",
-            )
-        await output
+            ) from error
         return await asyncio.to_thread(self._ended, container, run)
 
     def _print(self, container: str, say: Say) -> None:
-        with _explained("Reading the container's output"):
+        with _explained("Reading the container's output", started=True):
             pending = b""
             for chunk in self._output(container):
                 *lines, pending = (pending + chunk).split(b"\n")
@@ -209,11 +228,28 @@ class Engine:
             seen = max(0, seen - len(chunk))
 
     def _ended(self, container: str, run: Run) -> Ended:
-        with _explained("Reading how the container ended"):
+        with _explained("Reading how the container ended", started=True):
             exit_code = self._api.wait(container)["StatusCode"]
-            out_of_memory = self._api.inspect_container(container)["State"]["OOMKilled"]
+            out_of_memory = self._ran_out_of_memory(container, exit_code)
             reports = {path: content for path in run.reports if (content := self._copy(container, path)) is not None}
             return Ended(exit_code, out_of_memory, reports)
+
+    def _ran_out_of_memory(self, container: str, exit_code: int) -> bool:
+        """Say whether the kernel killed it for its memory.
+
+        The engine's own flag is not set when it hears of the kill after the end, as happens on a busy machine.
+        """
+        if self._api.inspect_container(container)["State"]["OOMKilled"]:
+            return True
+        if exit_code != _KILLED:
+            return False
+        kills = self._api.events(
+            since=1, until=int(time.time()) + _LATE, filters={"container": container, "event": "oom"}, decode=True
+        )
+        try:
+            return any(True for _ in kills)
+        finally:
+            kills.close()
 
     def _copy(self, container: str, path: str) -> bytes | None:
         """Return a file of a stopped container; None when there is none, or something else of that name.
@@ -273,10 +309,14 @@ def _read_build(stream: Iterable[dict[str, Any]], build: Build, say: Say) -> Non
 
 
 class _explained(contextlib.AbstractContextManager[None]):  # noqa: N801  # reads as what it does
-    """Turns the engine's errors into ours."""
+    """Turns the engine's errors into ours.
 
-    def __init__(self, what: str) -> None:
+    :param started: whether it is about a container that was there, so that one that is missing has been removed.
+    """
+
+    def __init__(self, what: str, *, started: bool = False) -> None:
         self.what = what
+        self.started = started
 
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
         from docker.errors import APIError, DockerException
@@ -296,7 +336,13 @@ class _explained(contextlib.AbstractContextManager[None]):  # noqa: N801  # read
         problem = f"{self.what} failed"
         if is_login_refused(cause):
             return registry_failure(problem, cause)
-        if error.status_code == 404:  # noqa: PLR2004
+        if self.started and error.status_code == HTTPStatus.NOT_FOUND:
+            return UnavailableError(
+                f"{problem}: somebody removed the container",
+                cause=cause,
+                way_out="run the task again, and look what removes it",
+            )
+        if error.status_code == HTTPStatus.NOT_FOUND:
             return NotFoundError(problem, cause=cause, way_out="check the name and the digest")
         if error.is_client_error():
             return InputError(problem, cause=cause, way_out="correct what it names")
@@ -338,5 +384,5 @@ async def _abandonable(work: Callable[[], T]) -> T:
         with contextlib.suppress(RuntimeError):  # the loop has gone, and everybody who waited with it
             loop.call_soon_threadsafe(settle, *outcome)
 
-    threading.Thread(target=run, daemon=True).start()
+    threading.Thread(target=run, name="engine", daemon=True).start()
     return await future

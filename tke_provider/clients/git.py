@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import concurrent.futures
 import contextlib
 import dataclasses
 import os
@@ -37,6 +38,12 @@ _NO_SUCH_COMMIT = re.compile(
     r"not our ref|couldn't find remote ref|unadvertised object|no such remote ref|does not support shallow",
     re.IGNORECASE,
 )
+
+# Threads of its own: hosts that hang would take those that everything else in a triggerer shares.
+_WAITING = concurrent.futures.ThreadPoolExecutor(64, "git")
+
+# Commits without what they hold: https://git-scm.com/docs/partial-clone
+_WITHOUT_FILES = ("--filter=tree:0",)
 
 # The helper hands git what the environment holds, so that the password is in no argument, URL or file.
 _HELPER = (
@@ -93,8 +100,33 @@ async def commit_time(repository: str, commit: str, login: GitLogin | None = Non
 
     Parameters and errors are those of :func:`checkout`.
     """
-    async with _fetched(repository, commit, login, "--filter=tree:0") as git:
+    async with _fetched(repository, commit, login, *_WITHOUT_FILES) as git:
         return await _committed(git, commit)
+
+
+async def commit_times(repository: str, commits: Sequence[str], login: GitLogin | None = None) -> dict[str, int]:
+    """Return when commits were made, in seconds since the epoch; their files stay where they are if the server can.
+
+    All are fetched at once. Where the server lacks one of them, its branches and tags are fetched instead, once.
+
+    :param commits: full SHAs; those that the repository does not have are left out.
+
+    The other parameters, and the errors, are those of :func:`checkout`.
+    """
+    if not commits:
+        return {}
+    for commit in commits:
+        check_commit(commit)
+    async with _repository(repository, login) as git:
+        try:
+            await _fetch_named(git, repository, commits, _WITHOUT_FILES)
+        except _RefusedError:
+            await _fetch_all(git, repository, _WITHOUT_FILES)
+        found = {}
+        for commit in commits:
+            with contextlib.suppress(UnavailableError, NotFoundError):  # as git says of an object that it does not have
+                found[commit] = await _committed(git, commit)
+        return found
 
 
 async def head(repository: str, branch: str, login: GitLogin | None = None) -> str | None:
@@ -213,13 +245,20 @@ def _ssh_options(login: GitLogin) -> str:
 
 @contextlib.asynccontextmanager
 async def _fetched(repository: str, commit: str, login: GitLogin | None, *options: str) -> AsyncIterator[_Git]:
-    check_source(repository)
     check_commit(commit)
+    async with _repository(repository, login) as git:
+        await _fetch(git, repository, commit, options)
+        yield git
+
+
+@contextlib.asynccontextmanager
+async def _repository(repository: str, login: GitLogin | None) -> AsyncIterator[_Git]:
+    """A repository with nothing in it yet, which is gone afterwards."""
+    check_source(repository)
     environment = _environment(repository, login)
     with tempfile.TemporaryDirectory(prefix="tke-checkout-") as folder:
         git = _Git(Path(folder), repository, environment)
         await git.run("init", "--quiet")
-        await _fetch(git, repository, commit, options)
         yield git
 
 
@@ -233,12 +272,10 @@ def _date(folder: Path, seconds: int) -> None:
 
 
 async def _fetch(git: _Git, repository: str, commit: str, options: Sequence[str] = ()) -> None:
-    one = ("--depth=1", "--no-tags", "--no-recurse-submodules", *options)
     with contextlib.suppress(_RefusedError):
-        await git.run("fetch", "--quiet", *one, "--", repository, commit)
+        await _fetch_named(git, repository, [commit], options)
         return
-    everything = ("+refs/heads/*:refs/remotes/origin/*", "+refs/tags/*:refs/tags/*")
-    await git.run("fetch", "--quiet", "--no-recurse-submodules", "--", repository, *everything)
+    await _fetch_all(git, repository)
     try:
         await git.run("cat-file", "-e", f"{commit}^{{commit}}")
     except UnavailableError as error:
@@ -246,6 +283,18 @@ async def _fetch(git: _Git, repository: str, commit: str, options: Sequence[str]
             f"Repository {repository} has no commit {commit} on any branch or tag",
             way_out="push the commit, or pass one that is there",
         ) from error
+
+
+async def _fetch_named(git: _Git, repository: str, commits: Sequence[str], options: Sequence[str]) -> None:
+    """Fetch these commits alone; refused as a whole where the server lacks one, or hands out none by its SHA."""
+    alone = ("--depth=1", "--no-tags", "--no-recurse-submodules", *options)
+    await git.run("fetch", "--quiet", *alone, "--", repository, *commits)
+
+
+async def _fetch_all(git: _Git, repository: str, options: Sequence[str] = ()) -> None:
+    """Fetch every branch and tag."""
+    everything = ("+refs/heads/*:refs/remotes/origin/*", "+refs/tags/*:refs/tags/*")
+    await git.run("fetch", "--quiet", "--no-recurse-submodules", *options, "--", repository, *everything)
 
 
 class _RefusedError(Exception):
@@ -271,7 +320,7 @@ class _Git:
         process = Git(str(self.folder)).execute(
             ["git", *arguments], as_process=True, env=self.environment, start_new_session=True
         )
-        waiting = asyncio.ensure_future(asyncio.to_thread(process.wait))
+        waiting = asyncio.get_running_loop().run_in_executor(_WAITING, process.wait)
         try:
             await asyncio.shield(waiting)
             return process.stdout.read().decode() if process.stdout else ""

@@ -6,6 +6,7 @@ later; what became of it stands in the list of pending releases, or in the relea
 
 from __future__ import annotations
 
+import itertools
 import json
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +15,7 @@ from tke_provider.domain.helm import HelmChange, HelmRelease, HelmRevision
 from tke_provider.exceptions import ThrottledError, UnavailableError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import AsyncIterator, Mapping
 
     from tke_provider.clients.tencent_cloud import TencentCloudClient
     from tke_provider.domain.helm import Chart
@@ -37,17 +38,10 @@ class HelmReleases(TencentCloudService):
 
     async def find(self) -> HelmRelease | None:
         """Return the release in its newest revision, whatever its state; None where there is none."""
-        params = {
-            "ClusterId": self._where["ClusterId"],
-            "Namespace": self._where["Namespace"],
-            "ReleaseName": self._where["Name"],
-            "Limit": _PAGE,
-        }
-        for each in (await self._call("DescribeClusterReleases", params)).get("ReleaseSet") or []:
-            # How ReleaseName is matched is not documented.
-            if (each["Name"], each["Namespace"]) == (self._where["Name"], self._where["Namespace"]):
-                chart = f"{each['ChartName']}-{each['ChartVersion']}"
-                return HelmRelease(int(each["Revision"]), each["Status"], chart, each.get("Description") or "")
+        params = {"Namespace": self._where["Namespace"], "ReleaseName": self._where["Name"]}
+        async for each in self._each("DescribeClusterReleases", params):
+            chart = f"{each['ChartName']}-{each['ChartVersion']}"
+            return HelmRelease(int(each["Revision"]), each["Status"], chart, each.get("Description") or "")
         return None
 
     async def config(self) -> str:
@@ -64,18 +58,10 @@ class HelmReleases(TencentCloudService):
 
     async def changes(self) -> list[HelmChange]:
         """Return the changes of this release that are under way, or failed and were not cancelled."""
-        found: list[HelmChange] = []
-        params: dict[str, Any] = {"ClusterId": self._where["ClusterId"], "Limit": _PAGE, "Offset": 0}
-        while True:
-            page = (await self._call("DescribeClusterPendingReleases", params)).get("ReleaseSet") or []
-            found += [
-                HelmChange(each["ID"], each["Status"], each.get("Condition") or "")
-                for each in page
-                if (each["Name"], each["Namespace"]) == (self._where["Name"], self._where["Namespace"])
-            ]
-            if len(page) < _PAGE:
-                return found
-            params["Offset"] += _PAGE
+        return [
+            HelmChange(each["ID"], each["Status"], each.get("Condition") or "")
+            async for each in self._each("DescribeClusterPendingReleases", {})
+        ]
 
     async def install(self, chart: Chart, values: Mapping[str, Any], login: tuple[str, str] | None = None) -> str:
         """Install a chart; as :meth:`upgrade`."""
@@ -118,6 +104,17 @@ class HelmReleases(TencentCloudService):
             if not new and await self.find() == before:
                 raise
             return new[0] if new else ""
+
+    async def _each(self, action: str, params: Mapping[str, object]) -> AsyncIterator[dict[str, Any]]:
+        """Yield what a list says of this release, page by page; how ``ReleaseName`` is matched is not documented."""
+        within = {"ClusterId": self._where["ClusterId"], **params, "Limit": _PAGE}
+        for offset in itertools.count(0, _PAGE):
+            page = (await self._call(action, {**within, "Offset": offset})).get("ReleaseSet") or []
+            for each in page:
+                if (each["Name"], each["Namespace"]) == (self._where["Name"], self._where["Namespace"]):
+                    yield each
+            if len(page) < _PAGE:
+                return
 
     async def _call(self, action: str, params: Mapping[str, object]) -> dict[str, Any]:
         return await self._client.call("tke", "2018-05-25", action, params)

@@ -5,6 +5,8 @@ Objects are plain dicts, of whatever kind the cluster serves, so that a custom r
 
 from __future__ import annotations
 
+import asyncio
+from collections import defaultdict
 from contextlib import aclosing
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 from urllib.parse import quote
@@ -22,8 +24,11 @@ if TYPE_CHECKING:
     from tke_provider.domain.manifests import Manifest
 
 Objects: TypeAlias = "list[dict[str, Any]]"
+Names: TypeAlias = "list[str]"
 
 _PAGE = 500
+# https://kubernetes.io/docs/reference/using-api/api-concepts/#alternate-representations-of-resources
+_METADATA = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
 _APPLY = "application/apply-patch+yaml"
 _MERGE = "application/merge-patch+json"
 
@@ -51,6 +56,7 @@ class Cluster(ClusterConnection):
     def __init__(self, kubeconfig: str, *, name: str = "", renew: Callable[[], Awaitable[str]] | None = None) -> None:
         super().__init__(kubeconfig, name=name, renew=renew)
         self._resources: dict[tuple[str, str], _Resource] = {}
+        self._asking: dict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
 
     async def namespaced(self, api_version: str, kind: str) -> bool:
         """Return whether objects of this kind belong to a namespace.
@@ -80,12 +86,22 @@ class Cluster(ClusterConnection):
     ) -> Objects:
         """Return every object that matches, page by page; in all namespaces where none is given."""
         query = {"limit": str(_PAGE), **_selectors(label_selector, field_selector)}
+        items = await self._items(await self._of_kind("list", api_version, kind, namespace, query))
+        # Items of a list carry neither; readers of a single object expect both.
+        return [{"apiVersion": api_version, "kind": kind, **item} for item in items]
+
+    async def names(self, api_version: str, kind: str, namespace: str, label_selector: str) -> Names:
+        """Return the names of every object that matches; what the objects hold is not even sent."""
+        query = {"limit": str(_PAGE), **_selectors(label_selector, None)}
         request = await self._of_kind("list", api_version, kind, namespace, query)
+        return [item["metadata"]["name"] for item in await self._items(request._replace(headers={"Accept": _METADATA}))]
+
+    async def _items(self, request: Request) -> Objects:
         found: Objects = []
+        query = dict(request.query)
         while True:
             page = await self._json(request)
-            # Items of a list carry neither; readers of a single object expect both.
-            found += ({"apiVersion": api_version, "kind": kind, **item} for item in page.get("items") or ())
+            found += page.get("items") or ()
             token = page["metadata"].get("continue")
             if not token:
                 return found
@@ -249,9 +265,18 @@ class Cluster(ClusterConnection):
 
     async def _resource(self, api_version: str, kind: str) -> _Resource:
         """Ask the cluster how it serves a kind, once: no plural is ever guessed."""
-        known = self._resources.get((api_version, kind))
-        if known:
-            return known
+        if (api_version, kind) not in self._resources:
+            async with self._asking[api_version]:  # of many at once, one asks
+                if (api_version, kind) not in self._resources:
+                    await self._ask(api_version)
+        if (api_version, kind) in self._resources:
+            return self._resources[api_version, kind]
+        raise NotFoundError(
+            f"Cluster {self.name} serves no kind {kind} of {api_version}",
+            way_out="correct kind and apiVersion, or install the custom resource first",
+        )
+
+    async def _ask(self, api_version: str) -> None:
         try:
             served = await self._json(Request("get", "the API group", "", api_version, _root(api_version)))
         except NotFoundError:
@@ -259,12 +284,6 @@ class Cluster(ClusterConnection):
         for entry in served["resources"]:
             if "/" not in entry["name"]:
                 self._resources[api_version, entry["kind"]] = _Resource(entry["name"], entry["namespaced"])
-        if (api_version, kind) in self._resources:
-            return self._resources[api_version, kind]
-        raise NotFoundError(
-            f"Cluster {self.name} serves no kind {kind} of {api_version}",
-            way_out="correct kind and apiVersion, or install the custom resource first",
-        )
 
 
 def _root(api_version: str) -> str:

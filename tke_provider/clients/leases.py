@@ -10,7 +10,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import datetime as dt
-from typing import TYPE_CHECKING, Any
+import logging
+import math
+import time
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from tke_provider.domain.manifests import ObjectRef
 from tke_provider.exceptions import BusyError, ConflictError, TkeError, UnavailableError
@@ -19,6 +22,11 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable
 
     from tke_provider.clients.kubernetes import Cluster
+
+log = logging.getLogger(__name__)
+
+Service: TypeAlias = "tuple[str, str]"
+"""Namespace and name."""
 
 SECONDS = 180
 """How long a lease is held without being renewed: longer than a task waits for a free worker, as a rule."""
@@ -85,42 +93,85 @@ async def release(cluster: Cluster, namespace: str, service: str, holder: str) -
         await release(cluster, namespace, service, holder)
 
 
-@contextlib.asynccontextmanager
-async def held_within(cluster: Cluster, workloads: Iterable[ObjectRef], holder: str) -> AsyncIterator[None]:
-    """Hold the lease of every workload within the block, for a change that does not outlast it.
+async def give_back(cluster: Cluster, services: Iterable[Service], holder: str) -> None:
+    """Release every lease; one that cannot be released keeps none of the others, and expires by itself."""
+    for namespace, service in services:
+        try:
+            await release(cluster, namespace, service, holder)
+        except TkeError as error:  # noqa: PERF203  # each counts
+            log.warning("%s in namespace %s stays taken for %d s at most. %s", service, namespace, SECONDS, error)
 
+
+@contextlib.asynccontextmanager
+async def held(
+    cluster: Cluster, services: Iterable[Service], holder: str, *, and_beyond: bool = False
+) -> AsyncIterator[None]:
+    """Hold the leases within the block, for a change that does not outlast them.
+
+    :param and_beyond: hold them after the block, too; an error inside gives them back even so.
     :raises BusyError: when another operation holds one of them; the others are given back.
     """
-    async with contextlib.AsyncExitStack() as stack:
-        for namespace, name in sorted({(ref.namespace, ref.name) for ref in workloads}):
-            await acquire(cluster, namespace, name, holder)
-            stack.push_async_callback(release, cluster, namespace, name, holder)
+    taken: list[Service] = []
+    keep = False
+    try:
+        for namespace, service in sorted(set(services)):
+            taken.append((namespace, service))  # before: whoever is stopped may have taken it, and not have heard so
+            await acquire(cluster, namespace, service, holder)
         yield
+        keep = and_beyond
+    finally:
+        if not keep:
+            await give_back(cluster, taken, holder)
+
+
+class Renewal:
+    """Renews leases a few times within the time for which they are held, however often it is asked to."""
+
+    def __init__(self) -> None:
+        self._next = -math.inf
+
+    @property
+    def due(self) -> bool:
+        """Whether it is time."""
+        return time.monotonic() >= self._next
+
+    async def renew(self, cluster: Cluster, services: Iterable[Service], holder: str) -> None:
+        """Renew them if it is time.
+
+        :raises BusyError: when another operation has one by now: whoever lost it must not go on.
+        """
+        if self.due:
+            for namespace, service in services:
+                await renew(cluster, namespace, service, holder)
+            self._next = time.monotonic() + RENEW_SECONDS
 
 
 @contextlib.asynccontextmanager
 async def kept(cluster: Cluster, workload: ObjectRef, holder: str, *, and_beyond: bool = False) -> AsyncIterator[None]:
     """Hold the lease of a workload within the block, however long it takes.
 
-    :param and_beyond: hold it after the block, too, as :func:`held` does.
+    :param and_beyond: as for :func:`held`.
     :raises BusyError: when another operation holds it, or has it by now: the block is then cancelled.
+    :raises UnavailableError: when the cluster did not let it be renewed until it was about to expire: likewise.
     """
     outer, lost = asyncio.current_task(), list[TkeError]()
 
     async def renewing() -> None:
+        expires = time.monotonic() + SECONDS
         while not lost:
             await asyncio.sleep(RENEW_SECONDS)
+            asked = time.monotonic()
             try:
                 await renew(cluster, workload.namespace, workload.name, holder)
-            except UnavailableError:
-                continue  # it is held for longer than one round
+                expires = asked + SECONDS
             except TkeError as error:
+                if isinstance(error, UnavailableError) and time.monotonic() + RENEW_SECONDS < expires:
+                    continue  # it is held for longer than one round
                 lost.append(error)
                 if outer:
                     outer.cancel()
 
-    within = held_within(cluster, [workload], holder)
-    async with held(cluster, workload.namespace, [workload.name], holder) if and_beyond else within:
+    async with held(cluster, [(workload.namespace, workload.name)], holder, and_beyond=and_beyond):
         renewal = asyncio.create_task(renewing())
         try:
             yield
@@ -130,24 +181,6 @@ async def kept(cluster: Cluster, workload: ObjectRef, holder: str, *, and_beyond
             raise
         finally:
             renewal.cancel()
-
-
-@contextlib.asynccontextmanager
-async def held(cluster: Cluster, namespace: str, services: Iterable[str], holder: str) -> AsyncIterator[None]:
-    """Hold the leases, also beyond the block; an error inside gives them back.
-
-    :raises BusyError: when another operation holds one of them; the others are given back.
-    """
-    taken: list[str] = []
-    try:
-        for service in services:
-            await acquire(cluster, namespace, service, holder)
-            taken.append(service)
-        yield
-    except BaseException:
-        for service in taken:
-            await release(cluster, namespace, service, holder)
-        raise
 
 
 def _spec(holder: str) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, TypeVar
 from tke_provider.domain.manifests import ObjectRef, annotation
 from tke_provider.domain.nodes import check_losses, keeper, still_there, to_evict
 from tke_provider.domain.operations import OPERATION
-from tke_provider.domain.scaling import count
+from tke_provider.domain.phrases import count, some
 from tke_provider.domain.verdicts import Verdict, passed, pending
 from tke_provider.exceptions import BusyError, ConflictError, DeadlineError, NotFoundError, TkeError
 
@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 CORDONED_BY = "tke.airflow/cordoned-by"
-"""Annotation: the operation that closed the node; only that one opens it again."""
+"""Annotation, written by the write that closes the node: who closed it. Nobody else opens it again but a person."""
+_UNMARKED = {"annotations": {CORDONED_BY: None}}
 _AT_ONCE = 20
 _MOST_TOLD = 5
 
@@ -46,56 +47,81 @@ async def pods_on(cluster: Cluster, nodes: Sequence[str]) -> Objects:
 
 
 async def cordon(
-    cluster: Cluster, nodes: Sequence[str], operation: str, *, force: bool = False, delete_empty_dir: bool = False
+    cluster: Cluster,
+    nodes: Sequence[str],
+    operation: str,
+    *,
+    closed_by: str = "",
+    force: bool = False,
+    delete_empty_dir: bool = False,
 ) -> None:
     """Close nodes to new pods, once it is certain that their pods may be evicted. May be repeated.
 
+    :param closed_by: the mark by which they are known to be closed by us; default: the operation.
     :raises NotFoundError: when one does not exist. Nothing was changed.
     :raises InputError: when something would be lost; see :func:`tke_provider.domain.nodes.check_losses`.
     """
-    listed = await cluster.list("v1", "Node")
-    live = {name: node for node in listed if (name := node["metadata"]["name"]) in set(nodes)}
+    listed, wanted = await cluster.list("v1", "Node"), set(nodes)
+    live = {name: node for node in listed if (name := node["metadata"]["name"]) in wanted}
     if absent := [name for name in nodes if name not in live]:
         raise NotFoundError(
-            f"Cluster {cluster.name} has no node {', '.join(absent)}", way_out="name nodes as kubectl get nodes does"
+            f"Cluster {cluster.name} has no node {some(absent, _MOST_TOLD)}",
+            way_out="name nodes as kubectl get nodes does",
         )
     check_losses(await pods_on(cluster, nodes), force=force, delete_empty_dir=delete_empty_dir)
-    marks = {"annotations": {OPERATION: operation, CORDONED_BY: operation}}
+    marks = {"annotations": {OPERATION: operation, CORDONED_BY: closed_by or operation}}
     to_close = [name for name, node in live.items() if not node["spec"].get("unschedulable")]
-    log.info("Closing %s to new pods: %s", count(len(to_close), "node"), ", ".join(to_close[:_MOST_TOLD]))
+    log.info("Closing %s to new pods: %s", count(len(to_close), "node"), some(to_close, _MOST_TOLD))
     await _each(to_close, lambda name: cluster.patch(node_ref(name), {"metadata": marks, **_closed(True)}))
 
 
-async def uncordon(cluster: Cluster, nodes: Iterable[str], operation: str) -> None:
-    """Open those nodes again that this operation closed."""
+async def uncordon(cluster: Cluster, nodes: Iterable[str], closed_by: str) -> list[str]:
+    """Open those nodes again that bear this mark, and return them."""
+    to_open = await _closed_nodes(cluster, nodes, closed_by)
+    await _each(to_open, lambda name: cluster.patch(node_ref(name), {"metadata": _UNMARKED, **_closed(None)}))
+    return to_open
+
+
+async def uncordon_occupied(cluster: Cluster, nodes: Iterable[str], closed_by: str) -> list[str]:
+    """Open those nodes again that bear this mark and were not emptied, and return them; the others stay closed."""
+    ours = await _closed_nodes(cluster, nodes, closed_by)
+    occupied = {pod["spec"]["nodeName"] for pod in to_evict(await pods_on(cluster, ours))}
+    return await uncordon(cluster, [name for name in ours if name in occupied], closed_by)
+
+
+async def keep_closed(cluster: Cluster, nodes: Iterable[str], closed_by: str) -> None:
+    """Take the mark from the nodes that bear it: they are empty, and only a person opens them again."""
+    ours = await _closed_nodes(cluster, nodes, closed_by)
+    await _each(ours, lambda name: cluster.patch(node_ref(name), {"metadata": _UNMARKED}))
+
+
+async def _closed_nodes(cluster: Cluster, nodes: Iterable[str], closed_by: str) -> list[str]:
     listed = await cluster.list("v1", "Node")
-    ours = {node["metadata"]["name"] for node in listed if annotation(node, CORDONED_BY) == operation}
-    marks = {"annotations": {CORDONED_BY: None}}
-    to_open = [name for name in nodes if name in ours]
-    await _each(to_open, lambda name: cluster.patch(node_ref(name), {"metadata": marks, **_closed(None)}))
+    ours = {node["metadata"]["name"] for node in listed if annotation(node, CORDONED_BY) == closed_by}
+    return [name for name in nodes if name in ours]
 
 
 async def drain(
     cluster: Cluster, nodes: Sequence[str], operation: str, *, deadline: float, poll_interval: float
 ) -> None:
-    """Close nodes and evict their pods until none is left that has to go; where that fails, open them again.
+    """Close nodes and evict their pods until none is left that has to go; where that fails or is cancelled, open them.
 
     Data on a node (``emptyDir``) goes with it, as it does whenever a pool shrinks.
 
     :param deadline: until when; :func:`time.monotonic`.
     :raises DeadlineError: when they are not empty in time; names the disruption budget that keeps a pod.
     """
-    await cordon(cluster, nodes, operation, force=False, delete_empty_dir=True)
     try:
+        await cordon(cluster, nodes, operation, force=False, delete_empty_dir=True)
         while not (verdict := await evict(cluster, nodes)).final:
             if time.monotonic() > deadline:
                 raise DeadlineError(
-                    f"Nodes {', '.join(nodes)} are not drained",
+                    f"Nodes {some(nodes, _MOST_TOLD)} are not drained",
                     cause=verdict.reason,
                     way_out="let the budget allow a disruption, and run the task again",
                 )
             await asyncio.sleep(poll_interval)
-    except TkeError:
+    except (TkeError, asyncio.CancelledError):
         await uncordon(cluster, nodes, operation)
         raise
 
@@ -104,7 +130,7 @@ async def evict(cluster: Cluster, nodes: Sequence[str]) -> Verdict:
     """Ask every pod of the nodes once to go that has to, and return how far it is."""
     pods = to_evict(await pods_on(cluster, nodes))
     if not pods:
-        return passed(f"{count(len(nodes), 'node')} drained: {', '.join(nodes)}")
+        return passed(f"{count(len(nodes), 'node')} drained: {some(nodes, _MOST_TOLD)}")
     staying = [pod for pod in pods if "deletionTimestamp" not in pod["metadata"]]
     answers = await _each(staying, lambda pod: _keeps(cluster, pod))
     kept = [pod for pod, keeps in zip(staying, answers, strict=True) if keeps]

@@ -8,16 +8,16 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import copy
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from tke_provider.domain.manifests import JOB, ObjectRef, in_namespace, is_rolled_out
 from tke_provider.domain.operations import OPERATION, SIZED_BY
+from tke_provider.domain.owners import AUTOSCALER_KINDS, find_owner
 from tke_provider.domain.rollouts import is_ready, pods_of_newest
-from tke_provider.domain.scaling import AUTOSCALER_KINDS, find_owner
 from tke_provider.exceptions import BusyError, ConflictError, InputError, NotFoundError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from tke_provider.clients.kubernetes import Cluster, Objects
     from tke_provider.domain.manifests import Manifest
@@ -25,10 +25,23 @@ if TYPE_CHECKING:
 _GONE_SECONDS = 60
 
 
-async def autoscalers(cluster: Cluster, namespace: str) -> Objects:
-    """Return everything in the namespace that writes the size of some workload."""
-    found: Objects = []
+async def served_autoscalers(cluster: Cluster) -> list[tuple[str, str]]:
+    """Return API version and kind of the autoscalers that are installed in a cluster."""
+    served = []
     for api_version, kind in AUTOSCALER_KINDS:
+        with contextlib.suppress(NotFoundError):
+            await cluster.namespaced(api_version, kind)
+            served.append((api_version, kind))
+    return served
+
+
+async def autoscalers(cluster: Cluster, namespace: str, kinds: Iterable[tuple[str, str]] = AUTOSCALER_KINDS) -> Objects:
+    """Return everything in the namespace that writes the size of some workload.
+
+    :param kinds: to look for; those of :func:`served_autoscalers` save a question each where many are looked at.
+    """
+    found: Objects = []
+    for api_version, kind in kinds:
         with contextlib.suppress(NotFoundError):  # no such autoscaler is installed
             found += await cluster.list(api_version, kind, namespace)
     return found
@@ -62,10 +75,21 @@ async def place(cluster: Cluster, manifests: Sequence[Manifest], namespace: str)
             manifest["metadata"].pop("namespace", None)
 
 
-async def prepare(
-    cluster: Cluster, manifests: Sequence[Manifest]
-) -> tuple[list[Manifest], dict[ObjectRef, Manifest | None]]:
-    """Let the cluster check every manifest, changing nothing, and return what to apply and what is live before.
+class Prepared(NamedTuple):
+    """What was checked.
+
+    :param ready: what to apply, with the live size where something else writes that.
+    :param live: each object as it is; ``None`` where it does not exist.
+    :param answers: each object as it would be, by a server-side dry run.
+    """
+
+    ready: list[Manifest]
+    live: dict[ObjectRef, Manifest | None]
+    answers: dict[ObjectRef, Manifest]
+
+
+async def prepare(cluster: Cluster, manifests: Sequence[Manifest]) -> Prepared:
+    """Let the cluster check every manifest, changing nothing.
 
     :raises InputError: when the cluster refuses one of them.
     """
@@ -78,17 +102,19 @@ async def prepare(
         if is_rolled_out(manifest) and ref.namespace not in scalers:
             scalers[ref.namespace] = await autoscalers(cluster, ref.namespace)
         ready.append(keep_size(manifest, live[ref], scalers.get(ref.namespace, [])))
-    for manifest in ready:
-        await _check(cluster, manifest)
-    return ready, live
+    answers = {ObjectRef.of(manifest): await _check(cluster, manifest) for manifest in ready}
+    return Prepared(ready, live, answers)
 
 
-async def _check(cluster: Cluster, manifest: Manifest) -> None:
+async def _check(cluster: Cluster, manifest: Manifest) -> Manifest:
+    """Return what the object would be."""
     try:
-        await apply(cluster, manifest, dry_run=True)
+        return await apply(cluster, manifest, dry_run=True)
     except ImmutableError:  # it will be made anew: have it checked as a new one
-        name = f"{manifest['metadata']['name'][:50]}-to-be"
-        await cluster.apply({**manifest, "metadata": {**manifest["metadata"], "name": name}}, dry_run=True)
+        name = manifest["metadata"]["name"]
+        new = {**manifest, "metadata": {**manifest["metadata"], "name": f"{name[:50]}-to-be"}}
+        answer = await cluster.apply(new, dry_run=True)
+        return {**answer, "metadata": {**answer["metadata"], "name": name}}
 
 
 async def put(cluster: Cluster, manifest: Manifest) -> None:
@@ -104,13 +130,13 @@ class ImmutableError(InputError):
     """A Job cannot be changed into what is applied."""
 
 
-async def apply(cluster: Cluster, manifest: Manifest, dry_run: bool = False) -> None:
-    """Apply a manifest.
+async def apply(cluster: Cluster, manifest: Manifest, dry_run: bool = False) -> Manifest:
+    """Apply a manifest, and return the object.
 
     :raises ImmutableError: when it is a Job that is another one by now.
     """
     try:
-        await cluster.apply(manifest, dry_run=dry_run)
+        return await cluster.apply(manifest, dry_run=dry_run)
     except InputError as error:
         if manifest["kind"] == JOB and "field is immutable" in error.cause:
             raise ImmutableError(error.problem, cause=error.cause, way_out=error.way_out) from error

@@ -6,10 +6,10 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from tke_provider.clients import leases, releases
+from tke_provider.clients.rollouts import RolloutLook
 from tke_provider.domain.manifests import ROLLED_OUT
 from tke_provider.domain.observations import Observation, observed
 from tke_provider.domain.releases import serving
-from tke_provider.domain.rollouts import assess
 from tke_provider.exceptions import NotFoundError
 
 if TYPE_CHECKING:
@@ -29,13 +29,11 @@ async def observe(cluster: Cluster, namespace: str, service: str) -> tuple[Obser
         )
     record = serving(records) or records[0]
     refs = [ref for ref in record.targets() if ref.kind in ROLLED_OUT]
-    pods, sets, warnings, held, *live = await asyncio.gather(
-        cluster.list("v1", "Pod", namespace),
-        cluster.list("apps/v1", "ReplicaSet", namespace),
-        cluster.list("v1", "Event", namespace, field_selector="type=Warning"),
+    held, *live = await asyncio.gather(
         asyncio.gather(*(cluster.get(leases.lease_of(namespace, name)) for name in record.leases())),
         *(cluster.get(ref) for ref in refs),
     )
     holder = next(filter(None, (leases.holder_of(each) for each in held if each)), "")
-    verdicts = [assess(each, pods, sets, warnings) for each in live if each]
+    look = RolloutLook(cluster, namespace)
+    verdicts = await asyncio.gather(*(look.assess(each) for each in live if each))
     return observed(record, dict(zip(refs, live, strict=True)), verdicts, holder), records

@@ -5,20 +5,21 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import logging
-from collections import defaultdict
+from collections import Counter, defaultdict
 from typing import TYPE_CHECKING
 
 from tke_provider.clients import leases
-from tke_provider.clients.objects import autoscalers
+from tke_provider.clients.objects import autoscalers, served_autoscalers
 from tke_provider.clients.scaling import APPS
 from tke_provider.domain.cron_rules import rule_sizes, target_of, usual_sizes
 from tke_provider.domain.cron_scalers import KIND as CRON_SCALER
 from tke_provider.domain.manifests import ObjectRef, annotation
 from tke_provider.domain.operations import OPERATION, SIZED_BY
+from tke_provider.domain.owners import Autoscalers, owner_of
 from tke_provider.domain.plans import USUAL, Kind, least, read_size
 from tke_provider.domain.proposals import Present
 from tke_provider.domain.quotas import room
-from tke_provider.domain.scaling import Bounds, find_owner, owner_of
+from tke_provider.domain.scaling import Bounds
 from tke_provider.exceptions import ForbiddenError, TkeError
 
 if TYPE_CHECKING:
@@ -26,11 +27,12 @@ if TYPE_CHECKING:
 
     from tke_provider.clients.kubernetes import Cluster, Objects
     from tke_provider.domain.manifests import Manifest
+    from tke_provider.domain.owners import Owner
     from tke_provider.domain.plans import Size, Target
-    from tke_provider.domain.scaling import Owner
 
 log = logging.getLogger(__name__)
 
+_AT_ONCE = 20  # namespaces
 _SCALERS = {Kind.HPA: "HorizontalPodAutoscaler", Kind.CRON_SCALER: CRON_SCALER}
 
 
@@ -69,11 +71,14 @@ async def find(
     by_namespace: dict[str, list[Target]] = defaultdict(list)
     for target in targets:
         by_namespace[target.namespace].append(target)
-    looks = [
-        _Namespace(cluster, name, operation, closely).find(wanted) for name, wanted in sorted(by_namespace.items())
-    ]
+    scalers, gate = await served_autoscalers(cluster), asyncio.Semaphore(_AT_ONCE)
+
+    async def look(name: str) -> tuple[list[Found], list[str]]:
+        async with gate:
+            return await _Namespace(cluster, name, operation, closely).find(by_namespace[name], scalers)
+
     found, missing = [], []
-    for objects, absent in await asyncio.gather(*looks):
+    for objects, absent in await asyncio.gather(*map(look, sorted(by_namespace))):
         found += objects
         missing += absent
     return found, missing
@@ -87,14 +92,20 @@ class _Namespace:
         self.name = name
         self.operation = operation
         self.closely = closely
-        self.scalers: Objects = []
+        self.scalers: dict[tuple[str, str], Manifest] = {}
+        self.owners = Autoscalers(())
         self.held: dict[str, str] = {}
-        self.waiting: Objects = []
+        self.waiting: Counter[str] = Counter()
         self.quotas: Objects = []
         self._every_of: dict[str, dict[str, Manifest]] = {}
 
-    async def find(self, targets: Sequence[Target]) -> tuple[list[Found], list[str]]:
-        self.scalers = await autoscalers(self.cluster, self.name)
+    async def find(
+        self, targets: Sequence[Target], scalers: Sequence[tuple[str, str]]
+    ) -> tuple[list[Found], list[str]]:
+        self.scalers = {
+            (each["kind"], _name(each)): each for each in await autoscalers(self.cluster, self.name, scalers)
+        }
+        self.owners = Autoscalers(self.scalers.values())
         if self.closely:
             self.held, self.waiting, self.quotas = await self._held(), await self._waiting(), await self._quotas()
         found, missing = [], []
@@ -111,7 +122,7 @@ class _Namespace:
 
     async def _objects(self, target: Target) -> Objects:
         if kind := _SCALERS.get(target.kind):
-            return [each for each in self.scalers if (each["kind"], _name(each)) == (kind, target.object_name)]
+            return [each] if (each := self.scalers.get((kind, target.object_name))) else []
         if target.selector:
             return await self.cluster.list(APPS, target.workload, self.name, label_selector=target.selector)
         live = await self._every(target.workload)
@@ -126,13 +137,13 @@ class _Namespace:
     def _found(self, target: Target, live: Manifest) -> Found:
         ref = ObjectRef.of(live)
         workload = None if target.kind is Kind.HPA else ref
-        writer = find_owner(ref.kind, ref.name, self.scalers)
+        writer = self.owners.owner(ref.kind, ref.name)
         owner = writer if workload else owner_of(live)
         number, size, blockers = live, int(live["spec"].get("replicas", 1)), []
         if writer and (workload is None or target.on_owner == "refuse" or writer.bounds is None):
             blockers.append(f"its size is written by {writer}")
         if owner and workload:
-            number = next(each for each in self.scalers if (each["kind"], _name(each)) == (owner.kind, owner.name))
+            number = self.scalers[owner.kind, owner.name]
         if owner and owner.bounds:
             size = owner.bounds.minimum
         scaled = ((live.get("spec") or {}).get("scaleTargetRef") or {}).get("name", ref.name)
@@ -145,7 +156,7 @@ class _Namespace:
             recorded=_recorded(number),
             owner=str(owner) if owner and workload else "",
             blockers=(*blockers, *self._being_changed(lease)),
-            growth_blockers=tuple(self._waiting_pods(ref)),
+            growth_blockers=self._waiting_pods(scaled),
             room=room(self.quotas, live["spec"]["template"]["spec"]) if workload else None,
         )
         marked, operation = bool(annotation(number, SIZED_BY)), annotation(number, OPERATION)
@@ -175,9 +186,9 @@ class _Namespace:
         holder = self.held.get(lease.name)
         return (f"it is being changed by {holder}",) if holder else ()
 
-    def _waiting_pods(self, ref: ObjectRef) -> list[str]:
-        pending = [pod for pod in self.waiting if _name(pod).startswith(f"{ref.name}-")]
-        return [f"{len(pending)} of its pods wait for a node"] if pending else []
+    def _waiting_pods(self, workload: str) -> tuple[str, ...]:
+        number = self.waiting[workload]
+        return (f"{number} of its pods wait for a node",) if number else ()
 
     async def _held(self) -> dict[str, str]:
         """Service to who changes it, where that is not us."""
@@ -188,9 +199,10 @@ class _Namespace:
             if (holder := leases.holder_of(lease)) not in {"", self.operation}
         }
 
-    async def _waiting(self) -> Objects:
-        pods = await self._if_allowed("v1", "Pod", field_selector="status.phase=Pending")
-        return [pod for pod in pods if not pod["spec"].get("nodeName")]
+    async def _waiting(self) -> Counter[str]:
+        """Name of a workload to how many pods of it have no node."""
+        pods = await self._if_allowed("v1", "Pod", field_selector="status.phase=Pending,spec.nodeName=")
+        return Counter(map(_workload_of, pods))
 
     async def _quotas(self) -> Objects:
         return await self._if_allowed("v1", "ResourceQuota")
@@ -205,6 +217,13 @@ class _Namespace:
 
 def _name(live: Manifest) -> str:
     return str(live["metadata"]["name"])
+
+
+def _workload_of(pod: Manifest) -> str:
+    """Return the name of the workload that a pod belongs to; a Deployment's pods belong to it by a ReplicaSet."""
+    owner = next(iter(pod["metadata"].get("ownerReferences") or ()), {"kind": "", "name": _name(pod)})
+    name = str(owner["name"])
+    return name.rpartition("-")[0] if owner["kind"] == "ReplicaSet" else name
 
 
 def _recorded(live: Manifest) -> Size | None:

@@ -13,8 +13,9 @@ from tke_provider.clients.scaling import APPS
 from tke_provider.domain.cron_rules import resized
 from tke_provider.domain.demand import SIZED_AT
 from tke_provider.domain.operations import OPERATION, SIZED_BY
+from tke_provider.domain.owners import bound
 from tke_provider.domain.plans import USUAL, least, show_size
-from tke_provider.domain.scaling import SIZE_BEFORE, Bounds, assess_size, bound
+from tke_provider.domain.scaling import SIZE_BEFORE, Bounds, assess_size
 from tke_provider.domain.verdicts import State, Verdict, expired, failed, passed
 from tke_provider.exceptions import BusyError, ConflictError, TkeError
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import math
 import time
 from collections import Counter
 from datetime import datetime, timezone
@@ -36,13 +37,14 @@ if TYPE_CHECKING:
 
     from tke_provider.clients.kubernetes import Cluster
     from tke_provider.clients.tke import Tke
-    from tke_provider.domain.clusters import NodePool
+    from tke_provider.domain.clusters import NodePool, PoolNode
     from tke_provider.domain.plans import Size, Target
     from tke_provider.domain.pools import GroupRule
     from tke_provider.domain.proposals import Direction, Row
 
 _MOST_REMOVED = 100  # in one call
 _TO_FALL_BACK = 300.0  # seconds
+_LARGE, _LISTED_SECONDS = 100, 60.0
 
 
 def whole_pool(pool_id: str) -> ObjectRef:
@@ -57,11 +59,14 @@ class FoundPool:
     present: Present
     pool: NodePool
 
-    def moves(self, direction: Direction) -> Direction:
-        """Return whether its nodes come or go; also where an earlier try wrote the size, and they still do."""
-        if direction == "none" and self.pool.ready != self.pool.desired:
+    def moves(self, row: Row) -> Direction:
+        """Return whether its nodes come or go; also where an earlier try wrote the size, and they still do.
+
+        A range may rise and take nodes away, where its upper bound is less than there are.
+        """
+        if row.direction == "none" and self.pool.ready != self.pool.desired:
             return "up" if self.pool.ready < self.pool.desired else "down"
-        return direction
+        return "down" if _leaving(self.pool, row.after) else row.direction
 
 
 async def find_pools(tke: Tke, cluster_id: str, targets: Iterable[Target]) -> tuple[list[FoundPool], list[str]]:
@@ -99,6 +104,22 @@ def _present(target: Target, pool: NodePool, rules: Iterable[GroupRule]) -> Pres
         owner=autoscaler,
         blockers=(*blockers, *filter(None, [sizeless(pool)])),
     )
+
+
+class PoolNodes:
+    """The nodes of a pool, for whoever looks again and again: of a large one all pages are dozens of calls."""
+
+    def __init__(self) -> None:
+        self._listed: list[PoolNode] = []
+        self._next = -math.inf
+
+    async def get(self, tke: Tke, cluster_id: str, pool: NodePool) -> list[PoolNode]:
+        """Return the nodes; of a large pool that is still moving, as they were a minute ago at most."""
+        moving = pool.desired > _LARGE and pool.ready != pool.desired
+        if not moving or time.monotonic() >= self._next:
+            self._listed = await tke.nodes(cluster_id, pool.id)
+            self._next = time.monotonic() + _LISTED_SECONDS
+        return self._listed
 
 
 class Brought(NamedTuple):
@@ -148,17 +169,21 @@ class PoolWork:
 
     async def _bring(self, pool: NodePool, row: Row, through_bounds: bool) -> Verdict:
         seen = await newest_activity(self.tke, pool) if _steps(pool, row.after, through_bounds) else ""
-        if row.direction == "down" and isinstance(row.after, int) and not pool.autoscaling:
-            await self._empty(pool, row.after)
+        if _leaving(pool, row.after):
+            if isinstance(row.after, Bounds):
+                # What leaves lowers the size: not below the minimum that the pool still has.
+                lowest = Bounds(min(row.after.minimum, pool.minimum), pool.maximum)
+                pool = await self._resize(pool, lowest, through_bounds)
+            await self._empty(pool, _number(pool, row.after))
         await self._resize(pool, row.after, through_bounds)
         return await self._wait(pool.id, row.after, through_bounds, seen)
 
     async def _wait(self, pool_id: str, size: Size, through_bounds: bool, seen: str) -> Verdict:
-        at_least = through_bounds or isinstance(size, Bounds)
+        at_least, nodes = through_bounds or isinstance(size, Bounds), PoolNodes()
         while True:
             pool = await self.tke.node_pool(self.cluster_id, pool_id)
-            nodes = await self.tke.nodes(self.cluster_id, pool.id)
-            verdict = assess_pool(pool, nodes, least(size), at_least=at_least)
+            there = await nodes.get(self.tke, self.cluster_id, pool)
+            verdict = assess_pool(pool, there, least(size), at_least=at_least)
             if verdict.final:
                 return verdict
             if why := await self._shortage(pool, seen):
@@ -231,9 +256,20 @@ def _lacking(outcome: Verdict | CapacityError) -> str:
 def _steps(pool: NodePool, size: Size, through_bounds: bool) -> tuple[SetBounds | SetSize, ...]:
     if isinstance(size, int):
         return steps(pool, size, through_bounds=through_bounds)
-    low, high = size.minimum, size.maximum
-    number = low if pool.autoscaling else min(max(pool.desired, low), high)
-    return steps(pool, number, None if pool.autoscaling else low, high, through_bounds=through_bounds)
+    low, high = None if pool.autoscaling else size.minimum, size.maximum
+    return steps(pool, _number(pool, size), low, high, through_bounds=through_bounds)
+
+
+def _number(pool: NodePool, size: Size) -> int:
+    """Return the number that is written: of a range, where the pool's size is moved to."""
+    if isinstance(size, int):
+        return size
+    return size.minimum if pool.autoscaling else min(max(pool.desired, size.minimum), size.maximum)
+
+
+def _leaving(pool: NodePool, size: Size) -> int:
+    """Return how many nodes have to go, which only the cluster autoscaler chooses and drains by itself."""
+    return 0 if pool.autoscaling else max(0, pool.desired - _number(pool, size))
 
 
 async def newest_activity(tke: Tke, pool: NodePool) -> str:

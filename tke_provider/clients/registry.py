@@ -143,10 +143,27 @@ class ImageRegistry:
         if answer.status_code == _CREATED:
             return
         # The registry cannot, or would rather not, take it from the other repository: hand it over.
-        upload = urljoin(f"{to._url}/", answer.headers["Location"])
+        upload = to._upload_url(answer)
         upload += f"{'&' if urlsplit(upload).query else '?'}digest={digest}"
         length = {"Content-Length": str(blob["size"]), "Content-Type": "application/octet-stream"}
         await to._ask("PUT", to_path, upload, headers=length, content=self._blob(path, digest))
+
+    def _upload_url(self, answer: httpx.Response) -> str:
+        """Return where the registry wants a blob sent to: itself, or another host, which our login is not sent to.
+
+        :raises InputError: when that would be another machine, unencrypted.
+        """
+        url = str(urljoin(str(answer.request.url), answer.headers.get("Location", "")))
+        there, here = urlsplit(url), urlsplit(self._url)
+        if there.netloc == here.netloc:
+            # Behind a proxy that ends TLS, registries name their own address without it.
+            return there._replace(scheme=here.scheme).geturl()
+        if there.scheme == "https" or (is_loopback(there.netloc) and is_loopback(self.host)):
+            return url
+        raise InputError(
+            f"Registry {self.host} wants a layer sent to {there.scheme}://{there.netloc}, unencrypted",
+            way_out="have the registry name an https URL: its external address is a setting of it",
+        )
 
     async def _blob(self, path: str, digest: str) -> AsyncIterator[bytes]:
         import httpx
@@ -187,13 +204,17 @@ class ImageRegistry:
         allowed: tuple[int, ...] = (),
         also_from: str = "",
     ) -> httpx.Response:
-        """Send one request about a repository; an answer that is neither a success nor allowed is raised."""
+        """Send one request about a repository; an answer that is neither a success nor allowed is raised.
+
+        :param what: of the repository; or a whole URL, which gets our login if it is of this very registry.
+        """
         import httpx
 
-        url = what if what.startswith(self._url) else f"{self._url}/v2/{path}/{what}"
+        url = what if "://" in what else f"{self._url}/v2/{path}/{what}"
         rights = "pull" if method in {"GET", "HEAD"} else "pull,push"
+        ours = url.startswith(f"{self._url}/")
         try:
-            authorization = await self._authorized(path, rights, also_from)
+            authorization = await self._authorized(path, rights, also_from) if ours else {}
             answer = await self._http.request(
                 method,
                 url,

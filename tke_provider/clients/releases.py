@@ -23,8 +23,22 @@ from tke_provider.clients.objects import (
     size_of,
     stuck_pods,
 )
+from tke_provider.clients.rollouts import parts_of
+from tke_provider.clients.tracks import clear, ingresses_first, is_narrowed, quench, widen
+from tke_provider.domain.diffs import difference, summary
 from tke_provider.domain.manifests import ObjectRef, is_rolled_out
-from tke_provider.domain.releases import SERVICE, Record, Stage, begin, decode, encode, may_delete, record_of, surplus
+from tke_provider.domain.releases import (
+    SERVICE,
+    Record,
+    Stage,
+    begin,
+    decode,
+    encode,
+    may_delete,
+    record_of,
+    revision_of,
+    surplus,
+)
 from tke_provider.domain.rollouts import crashing, pods_of_newest
 from tke_provider.domain.tracks import is_second
 from tke_provider.domain.verdicts import State, Verdict, failed
@@ -49,8 +63,21 @@ async def history(cluster: Cluster, namespace: str, service: str) -> list[Record
 
 
 async def read(cluster: Cluster, namespace: str, service: str) -> Record | None:
-    """Return the record of the service's newest release, or ``None`` where there was none."""
-    return next(iter(await history(cluster, namespace, service)), None)
+    """Return the record of the service's newest release, or ``None`` where there was none.
+
+    Waits ask for it at every look, and a record is large: of the others, the names alone are read.
+    """
+    names = await cluster.names("v1", "Secret", namespace, f"{SERVICE}={service}")
+    for revision in sorted(map(revision_of, names), reverse=True):  # the newest, unless it was deleted in this moment
+        if record := await numbered(cluster, namespace, service, revision):
+            return record
+    return None
+
+
+async def numbered(cluster: Cluster, namespace: str, service: str, revision: int) -> Record | None:
+    """Return one record; ``None`` where it is not there any more."""
+    secret = await cluster.get(record_of(namespace, service, revision))
+    return decode(secret) if secret else None
 
 
 async def write(cluster: Cluster, record: Record) -> None:
@@ -94,7 +121,9 @@ class ServiceRelease:
     async def begin(
         cls, cluster: Cluster, draft: Record, manifests: Sequence[Manifest], beside: Sequence[Manifest] = ()
     ) -> ServiceRelease:
-        """Let the cluster check everything, then write down what is intended and what is live. Applies nothing.
+        """Let the cluster check everything, then write down what is intended and what is live.
+
+        Applies nothing, but takes away the second version that a dead operation left.
 
         :param draft: what is intended.
         :param manifests: what is to be live when it is done.
@@ -104,12 +133,14 @@ class ServiceRelease:
         """
         previous = await read(cluster, draft.namespace, draft.service)
         await place(cluster, [*manifests, *beside], draft.namespace)
-        ready, live = await prepare(cluster, [*manifests, *beside])
+        ready, live, answers = await prepare(cluster, [*manifests, *beside])
         # What died and left its second version there did not mean it to stay: that is none to go back to.
         live = {ref: None if is_second(manifest) else manifest for ref, manifest in live.items()}
         number = len(manifests)
         draft = dataclasses.replace(draft, applied=tuple(ready[:number]), meanwhile=tuple(ready[number:]))
         record = begin(previous, draft, live, _now())
+        differences = [difference(record.before[ref], answers[ref]) for ref in record.targets()]
+        record = dataclasses.replace(record, diff=summary(differences, "the record holds both versions whole"))
         if previous and previous.op == record.op:
             await write(cluster, record)
         else:
@@ -118,6 +149,7 @@ class ServiceRelease:
                 reason = previous.reason or f"it died, and {record.op} took over"
                 left = dataclasses.replace(previous, stage=Stage.ABANDONED, reason=reason, finished=record.started)
                 await write(cluster, left)
+        await clear(cluster, record)
         return cls(cluster, record)
 
     @classmethod
@@ -173,20 +205,28 @@ class ServiceRelease:
         """Put back what was there before, wherever the live object still is as the release left it.
 
         Objects that the release created are deleted, but for namespaces, volumes and definitions of custom resources;
-        that comes last, so that what serves is back before what served meanwhile goes. May be repeated. Does not wait
-        for pods: until somebody has seen the old version serve, the record says that it is being undone.
+        that comes last, so that what serves is back before what served meanwhile goes. First of all no Ingress
+        leads to a canary any more, and a Service that was led past the second version leads to all pods again only
+        when that is gone. May be repeated. Does not wait for the old version: until somebody has seen it serve, the
+        record says that it is being undone.
 
         :param reason: why; kept in the record.
         :return: what was done, in words.
         """
         await self.note(stage=Stage.UNDOING, reason=reason)
+        await quench(self.cluster, self.record, {self.record.op, *self.record.ops})
         scalers = await autoscalers(self.cluster, self.record.namespace)
-        done = []
-        for ref, before in sorted(self.record.before.items(), key=lambda each: each[1] is None):
+        done, narrowed = [], []
+        for ref, before in sorted(self.record.before.items(), key=_made_last):
             live = await self.cluster.get(ref)
-            if live is not None and self.record.undoes(live):
+            if live is None or not self.record.undoes(live):
+                continue
+            if before is not None and is_narrowed(live, before):
+                narrowed.append(before)
+            else:
                 done.append(await self._put_back(ref, before, live, scalers))
-        return done
+        await widen(self.cluster, self.record, narrowed)
+        return [*done, *(f"{ObjectRef.of(each)} is as before" for each in narrowed)]
 
     async def _put_back(self, ref: ObjectRef, before: Manifest | None, live: Manifest, scalers: Objects) -> str:
         if before is None and not may_delete(ref):
@@ -204,7 +244,8 @@ class ServiceRelease:
     async def finish(self) -> None:
         """Mark it as live, and take away what was there only meanwhile, and records of long ago."""
         targets = set(self.record.targets())
-        for ref, before in self.record.before.items():
+        await quench(self.cluster, self.record, {self.record.op, *self.record.ops})
+        for ref, before in sorted(self.record.before.items(), key=_made_last):
             live = None if ref in targets else await self.cluster.get(ref)
             if live is not None and self.record.undoes(live):
                 await self._put_back(ref, before, live, [])
@@ -245,8 +286,8 @@ class ServiceRelease:
 
     async def give_back(self) -> None:
         """Give its leases back."""
-        for name in self.record.leases():
-            await leases.release(self.cluster, self.record.namespace, name, self.record.op)
+        services = [(self.record.namespace, name) for name in self.record.leases()]
+        await leases.give_back(self.cluster, services, self.record.op)
 
     async def _last_words(self) -> list[str]:
         """Return the last lines of the first container that crashed; none where nothing crashed, or said anything."""
@@ -254,14 +295,18 @@ class ServiceRelease:
             workload = await self.cluster.get(ref)
             if workload is None:
                 continue
-            pods = await self.cluster.list("v1", "Pod", ref.namespace)
-            sets = await self.cluster.list("apps/v1", "ReplicaSet", ref.namespace) if ref.kind == "Deployment" else []
-            if crashed := crashing(pods_of_newest(workload, pods, sets)):
+            if crashed := crashing(pods_of_newest(workload, *await parts_of(self.cluster, workload))):
                 pod, container, previous = crashed
                 with contextlib.suppress(TkeError):  # the pod may be gone, and its log with it
                     said = await self.cluster.logs(ref.namespace, pod, container, _LAST_LINES, previous)
                     return [line.strip() for line in said.splitlines() if line.strip()]
         return []
+
+
+def _made_last(each: tuple[ObjectRef, Manifest | None]) -> tuple[bool, bool]:
+    """Sort what was there before any release first, then Ingresses, then what they lead to."""
+    ref, before = each
+    return before is None, ingresses_first(ref)
 
 
 def _now() -> dt.datetime:

@@ -11,7 +11,8 @@ from tke_provider.clients.objects import autoscalers
 from tke_provider.domain.demand import SIZED_AT
 from tke_provider.domain.manifests import ObjectRef, annotation
 from tke_provider.domain.operations import OPERATION, SIZED_BY
-from tke_provider.domain.scaling import SIZE_BEFORE, Owner, SetSize, at_rest, find_owner, floor, owned
+from tke_provider.domain.owners import Owner, find_owner, floor
+from tke_provider.domain.scaling import SIZE_BEFORE, SetSize, at_rest, owned
 from tke_provider.domain.verdicts import State
 from tke_provider.exceptions import BusyError, ConflictError, DeadlineError, NotFoundError, UnavailableError
 

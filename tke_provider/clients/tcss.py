@@ -19,27 +19,42 @@ _PAGE = 100  # the most that one answer holds
 class Tcss(TencentCloudService):
     """The scanner; use it as ``async with``."""
 
-    async def scan(self, registry_id: str, path: str, digest: str) -> Scan | None:
+    async def scan(self, registry_id: str, path: str, digest: str, pages: dict[int, int] | None = None) -> Scan | None:
         """Return what the scanner says of an image, None where it does not know it.
+
+        No filter by digest is documented, so the list of the whole account is read to its end: 20 pages a second at
+        the most. Whoever asks again and again keeps the pages that told of the image, and reads these alone.
 
         :param registry_id: ``tcr-xxxxxxxx``.
         :param path: ``namespace/name``.
+        :param pages: where in the list the image was, and how often; written here, empty at first.
         """
-        found: Scan | None = None
+        pages = {} if pages is None else pages
+        image = (registry_id, path, digest)
+        again = {offset: _of(image, await self._page(offset)) for offset in pages}
+        if not pages or {offset: len(rows) for offset, rows in again.items()} != pages:  # the list has moved
+            again = await self._whole(image)
+            pages.clear()
+            pages.update({offset: len(rows) for offset, rows in again.items()})
+        # One row a tag, each with a scan of its own: the newest tells.
+        scans = [Scan.parse(row) for rows in again.values() for row in rows]
+        return max(scans, key=lambda scan: scan.at, default=None)
+
+    async def _whole(self, image: tuple[str, str, str]) -> dict[int, list[dict[str, Any]]]:
+        """Return the rows of an image by page, of all pages that have any."""
+        found: dict[int, list[dict[str, Any]]] = {}
         offset = 0
         while True:
-            # No filter by digest is documented, so the list is read to its end: 20 pages a second at the most.
-            answer = await self._call("DescribeAssetImageRegistryList", {"Limit": _PAGE, "Offset": offset})
-            rows = answer.get("List") or []
-            for row in rows:
-                here = (row.get("InstanceId"), f"{row.get('Namespace')}/{row.get('ImageName')}", row.get("ImageDigest"))
-                if here == (registry_id, path, digest):
-                    scan = Scan.parse(row)
-                    # One row a tag, each with a scan of its own: the newest tells.
-                    found = scan if found is None or scan.at > found.at else found
+            rows = await self._page(offset)
+            if own := _of(image, rows):
+                found[offset] = own
             if len(rows) < _PAGE:
                 return found
             offset += _PAGE
+
+    async def _page(self, offset: int) -> list[dict[str, Any]]:
+        answer = await self._call("DescribeAssetImageRegistryList", {"Limit": _PAGE, "Offset": offset})
+        return answer.get("List") or []
 
     async def start(self, scan: Scan) -> None:
         """Start to scan an image again. A scan costs what the product's licence says."""
@@ -47,3 +62,12 @@ class Tcss(TencentCloudService):
 
     async def _call(self, action: str, params: Mapping[str, object]) -> dict[str, Any]:
         return await self._client.call("tcss", "2020-11-01", action, params)
+
+
+def _of(image: tuple[str, str, str], rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return the rows of an image."""
+    return [
+        row
+        for row in rows
+        if (row.get("InstanceId"), f"{row.get('Namespace')}/{row.get('ImageName')}", row.get("ImageDigest")) == image
+    ]

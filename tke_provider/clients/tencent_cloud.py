@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
 import json
 import logging
@@ -13,6 +14,7 @@ import tenacity
 
 from tke_provider import __version__
 from tke_provider.clients.tencent_cloud_errors import Asked, error_of
+from tke_provider.clients.tls import trusted
 from tke_provider.domain.hosts import split_url
 from tke_provider.exceptions import CredentialError, InputError, ThrottledError, UnavailableError
 
@@ -135,10 +137,10 @@ class TencentCloudClient:
         return await retrying(self._once, asked, version, params)
 
     async def _once(self, asked: Asked, version: str, params: Mapping[str, object]) -> dict[str, Any]:
+        connection = await self._connection(asked.service, version)
         import httpx
         from tencentcloud.common.exception import TencentCloudSDKException
 
-        connection = self._connection(asked.service, version)
         connection.credential = await self._credentials.key() if self._credentials else None
         options = {} if self._credentials else {"SkipSign": True}
         try:
@@ -151,15 +153,24 @@ class TencentCloudClient:
             raise _no_answer(asked, f"{type(error).__name__}: {error}") from error
         return _response(asked, answer)
 
-    def _connection(self, service: str, version: str) -> Any:
+    async def _connection(self, service: str, version: str) -> Any:
         """Return the SDK's client of one service, which the SDK ties to one version."""
         if (service, version) not in self._connections:
-            from tencentcloud.common.common_client_async import CommonClient
-
-            self._connections[service, version] = CommonClient(
-                service, version, None, self.region, self._profile(service)
-            )
+            made = await asyncio.to_thread(self._connect, service, version)
+            self._connections.setdefault((service, version), made)
         return self._connections[service, version]
+
+    def _connect(self, service: str, version: str) -> Any:
+        """Make the SDK's client; in a thread, for its import takes most of a second, and no loop must stand still."""
+        import httpx
+        from tencentcloud.common.common_client_async import CommonClient
+
+        made = CommonClient(service, version, None, self.region, self._profile(service))
+        # The SDK's own reads all authorities anew for each client. No keep-alive: a change that meets a connection
+        # which the other side has just closed would be left without an answer.
+        limits = httpx.Limits(max_keepalive_connections=0)
+        made.http_client = httpx.AsyncClient(verify=trusted(), timeout=self._timeout, limits=limits)
+        return made
 
     def _profile(self, service: str) -> Any:
         from tencentcloud.common.profile.client_profile import ClientProfile
@@ -168,10 +179,9 @@ class TencentCloudClient:
         # At DEBUG the SDK logs whole answers: kubeconfigs, registry passwords, temporary keys.
         logging.getLogger("tencentcloud_sdk_common").setLevel(logging.INFO)
         scheme, host = self._address(service)
-        # No retryer: the SDK's repeats a call that succeeded. No keep-alive: a change that meets a connection which
-        # the other side has just closed would be left without an answer.
+        # No retryer: the SDK's repeats a call that succeeded. No authorities: _connect gives it ours, read once.
         return ClientProfile(
-            httpProfile=HttpProfile(protocol=scheme, endpoint=host, reqTimeout=self._timeout),
+            httpProfile=HttpProfile(protocol=scheme, endpoint=host, certification=False),
             language="en-US",
             request_client=f"airflow-provider-tke_{__version__}",
         )

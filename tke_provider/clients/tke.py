@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from tke_provider.clients.tencent_cloud import TencentCloudService
+from tke_provider.domain.cluster_autoscaler import parse as parse_options
+from tke_provider.domain.cluster_autoscaler import request as option_request
 from tke_provider.domain.clusters import (
     Cluster,
     Endpoint,
@@ -21,6 +23,7 @@ from tke_provider.exceptions import BusyError, InputError, NotFoundError
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping, Sequence
 
+    from tke_provider.domain.cluster_autoscaler import Value
     from tke_provider.domain.clusters import NewCluster, PoolSettings
     from tke_provider.domain.node_pools import NewPool
 
@@ -200,6 +203,19 @@ class Tke(TencentCloudService):
         else:
             raise _unscalable(pool)
 
+    async def autoscaler_options(self, cluster_id: str) -> dict[str, Value | None]:
+        """Return the options of the cluster's autoscaler; none where the cloud tells none."""
+        answer = await self._tke("DescribeClusterAsGroupOption", {"ClusterId": cluster_id})
+        return parse_options(answer.get("ClusterAsGroupOption"))
+
+    async def set_autoscaler_options(self, cluster_id: str, options: Mapping[str, Value]) -> None:
+        """Change options of the cluster's autoscaler; those that are not given stay.
+
+        https://cloud.tencent.com/document/api/457/51289 shows a call with some of them.
+        """
+        params = {"ClusterId": cluster_id, "ClusterAsGroupOption": option_request(options)}
+        await self._tke("ModifyClusterAsGroupOptionAttribute", params)
+
     async def set_pool_desired(self, cluster_id: str, pool: NodePool, desired: int) -> None:
         """Tell a regular or native pool how many nodes to have. Returns before the nodes come or go.
 
@@ -244,7 +260,7 @@ class Tke(TencentCloudService):
         """
         filters = [{"Name": "auto-scaling-group-id", "Values": [autoscaling_group_id]}]
         params = {"Filters": filters, "Limit": limit}
-        answer = await self._client.call("as", "2018-04-19", "DescribeAutoScalingActivities", params)
+        answer = await self._as("DescribeAutoScalingActivities", params)
         return [ScalingActivity.parse(each) for each in answer.get("ActivitySet") or []]
 
     async def group_rules(self, autoscaling_group_id: str) -> list[GroupRule]:
@@ -253,19 +269,23 @@ class Tke(TencentCloudService):
         https://cloud.tencent.com/document/api/377, ``DescribeScheduledActions`` and ``DescribeScalingPolicies``.
         """
         filters = [{"Name": "auto-scaling-group-id", "Values": [autoscaling_group_id]}]
-        params = {"Filters": filters, "Limit": _PAGE}
-        actions = await self._client.call("as", "2018-04-19", "DescribeScheduledActions", params)
-        policies = await self._client.call("as", "2018-04-19", "DescribeScalingPolicies", params)
-        return [
-            *map(GroupRule.of_action, actions.get("ScheduledActionSet") or ()),
-            *map(GroupRule.of_policy, policies.get("ScalingPolicySet") or ()),
-        ]
+        of_group = {"Filters": filters}
+        actions = await self._pages(
+            self._as, "DescribeScheduledActions", of_group, "ScheduledActionSet", "ScheduledActionId"
+        )
+        policies = await self._pages(
+            self._as, "DescribeScalingPolicies", of_group, "ScalingPolicySet", "AutoScalingPolicyId"
+        )
+        return [*map(GroupRule.of_action, actions), *map(GroupRule.of_policy, policies)]
 
     async def _tke(self, action: str, params: Mapping[str, object]) -> dict[str, Any]:
         return await self._client.call("tke", "2018-05-25", action, params)
 
     async def _tke_2022(self, action: str, params: Mapping[str, object]) -> dict[str, Any]:
         return await self._client.call("tke", "2022-05-01", action, params)
+
+    async def _as(self, action: str, params: Mapping[str, object]) -> dict[str, Any]:
+        return await self._client.call("as", "2018-04-19", action, params)
 
     async def _pages(
         self, call: Call, action: str, params: Mapping[str, object], items: str, key: str

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, TypedDict
 
+from tke_provider.domain.diffs import counts_in_words
+
 if TYPE_CHECKING:
     from urllib.parse import SplitResult
 
@@ -22,6 +24,7 @@ class ReleaseEvent(TypedDict):
     :param way_back: the images that served before, by ``workload/container``; empty for a first release.
     :param revision: the number of the release's record in the cluster, which a rollback takes.
     :param restores: the revision that a rollback put back; 0 for anything else.
+    :param changes: what became of its objects, as in ``1 created, 2 changed``; the record holds the diff.
     :param checks: what was checked before, a sentence each.
     :param who: who started the run; empty where a schedule did.
     :param approver: who approved it; empty where nobody had to.
@@ -34,6 +37,7 @@ class ReleaseEvent(TypedDict):
     commit: str
     images: dict[str, str]
     way_back: dict[str, str]
+    changes: str
     revision: int
     restores: int
     strategy: str
@@ -73,6 +77,7 @@ def release_event(record: Record, cluster: str) -> ReleaseEvent:
         "commit": record.commit,
         "images": dict(record.images),
         "way_back": dict(record.previous),
+        "changes": counts_in_words(record.diff["counts"]) if record.diff else "",
         "revision": record.revision,
         "restores": record.restores,
         "strategy": record.strategy,

@@ -20,6 +20,11 @@ if TYPE_CHECKING:
 
 _DENIED = re.compile(r"denied|forbidden|requested access", re.IGNORECASE)
 _UNAUTHORIZED = re.compile(r"unauthorized|authentication required|no basic auth", re.IGNORECASE)
+_WRONG = "correct the Dockerfile or the code; the task's log has the whole output"
+_FOREIGN = (
+    "build for the platform of the builder's machine, or have an emulator for the other one there (binfmt_misc); "
+    "copying needs none"
+)
 _ABSENT = re.compile(r"manifest unknown|not found|does not exist", re.IGNORECASE)
 
 
@@ -36,7 +41,7 @@ def build_failure(build: Build, step: str, instruction: str, cause: str) -> TkeE
             + (f" at {build.commit[:12]}" if build.commit else "")
             + where,
             cause=cause,
-            way_out="correct the Dockerfile or the code; the task's log has the whole output",
+            way_out=_FOREIGN if "exec format error" in cause else _WRONG,
         )
     problem = f"{build.dockerfile}{where}: its base image cannot be pulled"
     mapped = registry_failure(problem, cause)

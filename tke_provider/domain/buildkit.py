@@ -12,44 +12,30 @@ import hashlib
 import json
 import posixpath
 import re
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode, urlsplit
 
 from tke_provider.domain.build_failures import no_folder
+from tke_provider.domain.buildkit_daemons import FILES
 from tke_provider.domain.operations import COMMIT, OPERATION
 from tke_provider.exceptions import InputError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
+    from tke_provider.domain.buildkit_daemons import Daemon
     from tke_provider.domain.images import Build
     from tke_provider.domain.manifests import Manifest
 
 CONTAINER = "buildctl"
-_FILES = "/run/tke"
-_USER = 65532  # nobody's, and not root's
 _ID = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]*")
 _AFTER_SECONDS = 300
 """What is left of a build whose worker has gone disappears this long after it ended, its Secret with it."""
+_GRACE_SECONDS = 60
+"""So much later than the task Kubernetes would end a build: who waits for it does so first, and says why."""
+_OURS = frozenset({"containers", "initContainers", "restartPolicy", "securityContext", "volumes"})
 # Arguments reach buildctl as they are. The shell passes on that it is to stop, and what it was told about the image.
 _SCRIPT = """trap 'kill $!; wait $!' TERM
 buildctl "$@" --metadata-file=/tmp/metadata.json & wait $! && cat /tmp/metadata.json > /dev/termination-log"""
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Daemon:
-    """Where ``buildkitd`` answers, and how to be let in.
-
-    :param address: as pods reach it, ``tcp://host:port``.
-    :param ca: the certificate of the authority that signed the daemon's, as PEM.
-    :param certificate: our certificate, as PEM.
-    :param key: the key of our certificate, as PEM.
-    """
-
-    address: str
-    ca: str
-    certificate: str
-    key: str = dataclasses.field(repr=False)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -83,8 +69,9 @@ class BuildJob:
     :param committed: when the commit was made, in seconds since the epoch.
     :param namespace: where the Job runs.
     :param image: the image with ``buildctl`` and a shell.
-    :param timeout: seconds until Kubernetes ends it.
+    :param timeout: seconds until nobody waits for it any more; soon afterwards Kubernetes ends it.
     :param cache_tag: tag in the build's repository under which the cache is kept; empty for none.
+    :param pod_spec: more of the pod's specification, such as ``nodeSelector`` and ``imagePullSecrets``.
     """
 
     build: Build
@@ -96,6 +83,7 @@ class BuildJob:
     secrets: Secrets
     timeout: float
     cache_tag: str = ""
+    pod_spec: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
     @property
     def name(self) -> str:
@@ -112,7 +100,7 @@ class BuildJob:
             "metadata": {"name": self.name, "namespace": self.namespace, "annotations": notes},
             "spec": {
                 "backoffLimit": 0,
-                "activeDeadlineSeconds": int(self.timeout),
+                "activeDeadlineSeconds": int(self.timeout) + _GRACE_SECONDS,
                 "ttlSecondsAfterFinished": _AFTER_SECONDS,
                 "template": {"metadata": {"annotations": notes}, "spec": self._pod()},
             },
@@ -130,15 +118,13 @@ class BuildJob:
 
     def arguments(self) -> list[str]:
         """Return what ``buildctl`` is told."""
-        build, daemon = self.build, self.daemon
-        files = {"tlscacert": "ca.pem", "tlscert": "client.pem", "tlskey": "client-key.pem"}
-        words = [f"--addr={daemon.address}", "--timeout=30", *(f"--{n}={_FILES}/{file}" for n, file in files.items())]
-        words += ["build", "--progress=plain", "--frontend=dockerfile.v0"]
+        build = self.build
+        words = [*self.daemon.options(), "build", "--progress=plain", "--frontend=dockerfile.v0"]
         words += [f"--opt={name}={value}" for name, value in self._options().items()]
-        words += [f"--secret=id={name},src={_FILES}/{_mounted(name)}" for name in self.secrets.mounts]
+        words += [f"--secret=id={name},src={FILES}/{_mounted(name)}" for name in self.secrets.mounts]
         if self.secrets.git:
             host = urlsplit(build.source).netloc
-            words.append(f"--secret=id=GIT_AUTH_HEADER.{host},src={_FILES}/git-header")
+            words.append(f"--secret=id=GIT_AUTH_HEADER.{host},src={FILES}/git-header")
         words.append(
             f"--output=type=image,name={build.repository}:{build.tag},push=true,oci-mediatypes=true,rewrite-timestamp=true"
         )
@@ -161,12 +147,39 @@ class BuildJob:
         return options
 
     def _pod(self) -> dict[str, Any]:
-        container = {
+        beside, user = self.daemon.pod(self.image, self.name), self.daemon.user
+        return {
+            "restartPolicy": "Never",
+            "automountServiceAccountToken": False,
+            "enableServiceLinks": False,
+            "terminationGracePeriodSeconds": 5,
+            **self.pod_spec,
+            # No fsGroup: whatever a daemon beside builds would be that group's, in the image, too.
+            "securityContext": {
+                "runAsNonRoot": True,
+                "runAsUser": user,
+                "runAsGroup": user,
+                "seccompProfile": {"type": "RuntimeDefault"},
+            },
+            "initContainers": beside.get("initContainers", []),
+            "containers": [self._client()],
+            "volumes": [
+                {"name": "secrets", "secret": {"secretName": self.name, "defaultMode": 0o444}},
+                {"name": "tmp", "emptyDir": {}},
+                *beside.get("volumes", []),
+            ],
+        }
+
+    def _client(self) -> dict[str, Any]:
+        return {
             "name": CONTAINER,
             "image": self.image,
             "command": ["sh", "-c", _SCRIPT, CONTAINER],
             "args": self.arguments(),
-            "env": [{"name": "DOCKER_CONFIG", "value": _FILES}, {"name": "HOME", "value": "/tmp"}],  # noqa: S108
+            "env": [
+                {"name": "DOCKER_CONFIG", "value": FILES},
+                *({"name": name, "value": "/tmp"} for name in ("HOME", "TMPDIR")),  # noqa: S108
+            ],
             "resources": {"requests": {"cpu": "100m", "memory": "64Mi"}, "limits": {"memory": "512Mi"}},
             "securityContext": {
                 "allowPrivilegeEscalation": False,
@@ -174,37 +187,31 @@ class BuildJob:
                 "readOnlyRootFilesystem": True,
             },
             "volumeMounts": [
-                {"name": "secrets", "mountPath": _FILES, "readOnly": True},
+                {"name": "secrets", "mountPath": FILES, "readOnly": True},
                 {"name": "tmp", "mountPath": "/tmp"},  # noqa: S108  # within the container
-            ],
-        }
-        return {
-            "restartPolicy": "Never",
-            "automountServiceAccountToken": False,
-            "enableServiceLinks": False,
-            "terminationGracePeriodSeconds": 5,
-            "securityContext": {
-                "runAsNonRoot": True,
-                "runAsUser": _USER,
-                "runAsGroup": _USER,
-                "fsGroup": _USER,
-                "seccompProfile": {"type": "RuntimeDefault"},
-            },
-            "containers": [container],
-            "volumes": [
-                {"name": "secrets", "secret": {"secretName": self.name, "defaultMode": 0o440}},
-                {"name": "tmp", "emptyDir": {}},
+                *self.daemon.mounts(),
             ],
         }
 
     def _files(self) -> dict[str, str]:
         auths = {host: {"auth": _basic(*login)} for host, login in self.secrets.registries.items()}
-        files = {"config.json": json.dumps({"auths": auths}), "ca.pem": self.daemon.ca}
-        files |= {"client.pem": self.daemon.certificate, "client-key.pem": self.daemon.key}
+        files = {"config.json": json.dumps({"auths": auths}), **self.daemon.files()}
         files |= {_mounted(name): value for name, value in self.secrets.mounts.items()}
         if self.secrets.git:
             files["git-header"] = f"basic {_basic(*self.secrets.git)}"
         return files
+
+
+def check_pod_spec(pod_spec: Mapping[str, Any]) -> None:
+    """Refuse what would replace the build's own part of its pod.
+
+    :raises InputError: naming what.
+    """
+    given: object = pod_spec
+    if not isinstance(given, Mapping):
+        raise InputError("pod_spec is no pod's specification", way_out="pass a dict such as {'nodeSelector': {…}}")
+    if ours := sorted(_OURS & set(pod_spec)):
+        raise InputError(f"pod_spec has {', '.join(ours)}, which the build itself sets", way_out="leave it out")
 
 
 def git_context(build: Build) -> str:

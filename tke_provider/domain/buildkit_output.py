@@ -11,7 +11,7 @@ from tke_provider.exceptions import BuildError, CredentialError, InconclusiveErr
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from tke_provider.domain.buildkit import Daemon
+    from tke_provider.domain.buildkit_daemons import Daemon
     from tke_provider.domain.images import Build
 
 _DIGEST = re.compile(r'"containerimage\.digest":\s*"(sha256:[0-9a-f]{64})"')
@@ -82,7 +82,7 @@ def _elsewhere(build: Build, daemon: Daemon, cause: str) -> TkeError:
         return UnavailableError(
             f"BuildKit does not answer at {daemon.address}",
             cause=cause,
-            way_out="check that it runs, that pods reach it, and that it knows our certificate; then retry",
+            way_out=daemon.way_out,
         )
     return BuildError(
         f"{build.dockerfile} of {build.source} does not build at {build.commit[:12]}",

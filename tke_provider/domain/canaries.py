@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -13,6 +14,8 @@ if TYPE_CHECKING:
 
 CANARY = "canary"
 """The track of a canary's objects."""
+BY_REPLICAS, BY_INGRESS, BY_CLB = TRAFFIC = ("replicas", "ingress", "clb")
+"""What gives a canary its share: the number of its pods, an Ingress of ingress-nginx, or the weights behind a CLB."""
 
 _WHOLE = 100
 
@@ -61,6 +64,23 @@ def parse_steps(given: Sequence[StepLike]) -> list[Step]:
     if not steps or weights != sorted(set(weights)):
         raise InputError(f"The steps of a canary go to {weights} percent", way_out="write at least one, each further")
     return steps
+
+
+def check_whole(steps: Sequence[Step]) -> None:
+    """Refuse weights that an Ingress cannot have.
+
+    :raises InputError: when one is no whole percent.
+    """
+    broken = [step.weight for step in steps if step.weight != int(step.weight)]
+    if broken:
+        raise InputError(
+            f"An Ingress cannot give a canary {broken[0]:g} percent", way_out="write whole percents from 1 to 99"
+        )
+
+
+def pods_to_bear(weight: float, stable: int) -> int:
+    """Return how many pods bear this share of the requests at the load that each stable one has now, at least one."""
+    return max(1, math.ceil(stable * weight / _WHOLE))
 
 
 def pods_for(weight: float, stable: int) -> int:

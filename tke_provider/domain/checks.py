@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from typing import TYPE_CHECKING, Any, TypedDict
 
+from tke_provider.domain.phrases import some
 from tke_provider.domain.reports import root_of
 from tke_provider.domain.verdicts import Verdict, failed, inconclusive, passed
 
@@ -139,10 +140,8 @@ def _aside(report: Report) -> str:
     skipped = f", {report.counts['skipped']} skipped" if report.counts["skipped"] else ""
     if not report.quarantined:
         return skipped
-    names = [name for name, _ in report.quarantined]
-    more = len(names) - _SHOWN_FAILURES
-    shown = ", ".join(_short(name) for name in names[:_SHOWN_FAILURES]) + (f" and {more} more" if more > 0 else "")
-    return f"{skipped}, {len(names)} failed in quarantine ({shown})"
+    names = [_short(name) for name, _ in report.quarantined]
+    return f"{skipped}, {len(names)} failed in quarantine ({some(names, _SHOWN_FAILURES)})"
 
 
 def _cases(report: Iterable[Any]) -> Iterator[TestCase]:
@@ -170,10 +169,8 @@ def _name(case: TestCase) -> str:
 
 
 def _digest(report: Report) -> str:
-    first = ((_short(name), _short(message)) for name, message in report.failing[:_SHOWN_FAILURES])
-    shown = [f"{name} ({message})" if message else name for name, message in first]
-    more = len(report.failing) - len(shown)
-    return ", ".join(shown) + (f" and {more} more" if more else "")
+    failing = ((_short(name), _short(message)) for name, message in report.failing)
+    return some([f"{name} ({message})" if message else name for name, message in failing], _SHOWN_FAILURES)
 
 
 def _short(text: str) -> str:

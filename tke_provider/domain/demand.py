@@ -6,6 +6,7 @@ import dataclasses
 import math
 from typing import TYPE_CHECKING, NamedTuple
 
+from tke_provider.domain.phrases import count
 from tke_provider.exceptions import InputError
 
 if TYPE_CHECKING:
@@ -79,12 +80,12 @@ def choose(
     :param history: instant and value in the time before.
     :param sized_at: when the size was last changed; None when that is not known.
     """
-    asked = f"{value:.6g} at {policy.target:.6g} a pod asks for {_pods(policy.wanted(value))}"
+    asked = f"{value:.6g} at {policy.target:.6g} a pod asks for {count(policy.wanted(value), 'pod')}"
     within = min(max(current, policy.bounds.minimum), policy.bounds.maximum)
     if within != current:
         return Choice(policy.wanted(value), f"{asked}, and {current} is out of bounds")
     if current and abs(value / (policy.target * current) - 1) <= policy.tolerance:
-        return Choice(current, f"{asked}, which {_pods(current)} can take within the tolerance")
+        return Choice(current, f"{asked}, which {count(current, 'pod')} can take within the tolerance")
     wanted = policy.wanted(value)
     if wanted == current:
         return Choice(current, asked)
@@ -94,7 +95,7 @@ def choose(
     known = [(at, policy.wanted(past)) for at, past in history if math.isfinite(past)]
     steady = _steady(policy, current, wanted, known, now)
     if steady != wanted:
-        return Choice(steady, f"{asked}, and in the time before it asked for {_pods(steady)}")
+        return Choice(steady, f"{asked}, and in the time before it asked for {count(steady, 'pod')}")
     return Choice(wanted, asked)
 
 
@@ -105,7 +106,3 @@ def _steady(policy: Policy, current: int, wanted: int, known: list[tuple[float, 
         return max(least, current)
     most = max([wanted, *(size for at, size in known if now - at <= policy.stabilise_down)])
     return min(most, current)
-
-
-def _pods(number: int) -> str:
-    return f"{number} pod" if number == 1 else f"{number} pods"

@@ -12,19 +12,25 @@ import enum
 import re
 from typing import TYPE_CHECKING, Any, TypedDict
 
-from tke_provider.domain.manifests import Manifest, ObjectRef, containers
+from tke_provider.domain.manifests import JOB, Manifest, ObjectRef, containers
 from tke_provider.domain.operations import COMMIT, FIELD_MANAGER, OPERATION
 from tke_provider.domain.releases import as_it_was
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-_SECRET_NAME = re.compile(r"passw|secret|token|credential|api_?key|private_?key|access_?key", re.IGNORECASE)
+_SECRET_NAME = re.compile(
+    r"passw|passphrase|pass$|pwd|secret|token|credential|(api|private|access)[-_]?key", re.IGNORECASE
+)
+_LOGIN_IN_URL = re.compile(r"(://[^/\s:@]*:)[^/\s@]+@")
 _TICKS = re.compile("`+")
+_REST = "see the task's log"
 _HIDDEN = "(hidden)"
 _HIDDEN_BEFORE = "(hidden, as it was)"
 _HIDDEN_AFTER = "(hidden, changed)"
 _SHOWN_CHARACTERS = 20_000
+_JOBS_OWN = ("batch.kubernetes.io/controller-uid", "batch.kubernetes.io/job-name", "controller-uid", "job-name")
+"""Labels that the cluster writes into each Job, and that are others for each."""
 
 
 class Change(str, enum.Enum):
@@ -104,11 +110,13 @@ def deletion(live: Manifest) -> Difference:
     return Difference(ref, Change.DELETED, _unified(ref, _cleaned(live), None))
 
 
-def summary(differences: Sequence[Difference]) -> DiffDict:
-    """Return the form for XCom."""
-    counts = {change.value: sum(each.change is change for each in differences) for change in Change}
+def summary(differences: Sequence[Difference], rest: str = _REST) -> DiffDict:
+    """Return the form for XCom and for records.
+
+    :param rest: where to find what is too long to show.
+    """
     return {
-        "counts": counts,
+        "counts": _counts(differences),
         "objects": [
             {
                 "object": str(each.ref),
@@ -118,23 +126,31 @@ def summary(differences: Sequence[Difference]) -> DiffDict:
             }
             for each in _changes(differences)
         ],
-        "markdown": markdown(differences),
+        "markdown": markdown(differences, rest),
     }
 
 
 def in_words(differences: Sequence[Difference]) -> str:
     """Return the counts as people say them: ``1 created, 2 changed, 3 unchanged``."""
-    counts = {change: sum(each.change is change for each in differences) for change in Change}
-    return ", ".join(f"{count} {change.value}" for change, count in counts.items() if count) or "no objects"
+    return counts_in_words(_counts(differences))
 
 
-def markdown(differences: Sequence[Difference]) -> str:
-    """Return the diff for people, as Markdown; what does not fit is named and left to the task's log."""
+def counts_in_words(counts: Mapping[str, int]) -> str:
+    """Return the counts of a :class:`DiffDict` as people say them."""
+    return ", ".join(f"{count} {change}" for change, count in counts.items() if count) or "no objects"
+
+
+def _counts(differences: Sequence[Difference]) -> dict[str, int]:
+    return {change.value: sum(each.change is change for each in differences) for change in Change}
+
+
+def markdown(differences: Sequence[Difference], rest: str = _REST) -> str:
+    """Return the diff for people, as Markdown; what does not fit is named, with where to find it."""
     parts, room = [f"{in_words(differences).capitalize()}."], _SHOWN_CHARACTERS
     for each in _changes(differences):
         room -= len(each.text)
         fence = "`" * (1 + max((2, *map(len, _TICKS.findall(each.text)))))
-        shown = f"\n{fence}diff\n{each.text}{fence}" if room >= 0 else " (too long to show; see the task's log)"
+        shown = f"\n{fence}diff\n{each.text}{fence}" if room >= 0 else f" (too long to show; {rest})"
         parts.append(f"**{each.ref}** {each.change.value}{shown}")
     return "\n\n".join(parts)
 
@@ -188,13 +204,23 @@ def _cleaned(manifest: Manifest | None) -> Manifest | None:
     metadata.pop("annotations", None)
     if annotations:
         metadata["annotations"] = annotations
+    if manifest["kind"] == JOB:
+        _drop_labels_of_a_job(cleaned)
     return cleaned
+
+
+def _drop_labels_of_a_job(job: Manifest) -> None:
+    spec = job.get("spec") or {}
+    pods = (spec.get("template") or {}).get("metadata") or {}
+    for labels in (job["metadata"].get("labels"), pods.get("labels"), (spec.get("selector") or {}).get("matchLabels")):
+        for name in _JOBS_OWN:
+            (labels or {}).pop(name, None)
 
 
 def _unified(ref: ObjectRef, before: Manifest | None, after: Manifest | None) -> str:
     _hide_secrets(before, after)
     lines = difflib.unified_diff(_yaml(before), _yaml(after), f"{ref} (live)", f"{ref} (applied)", lineterm="\n")
-    return "".join(lines)
+    return _LOGIN_IN_URL.sub(rf"\1{_HIDDEN}@", "".join(lines))
 
 
 def _yaml(manifest: Manifest | None) -> list[str]:

@@ -12,6 +12,7 @@ import json
 from importlib import resources
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from tke_provider.domain.phrases import some
 from tke_provider.exceptions import ManifestError
 
 if TYPE_CHECKING:
@@ -62,11 +63,10 @@ class Document:
         told = sorted({(self.line(each.path), each.sentence) for each in problems})
         if not told:
             return
-        sentences = [f"line {line}: {sentence}" for line, sentence in told[:_MOST_TOLD]]
-        if (more := len(told) - _MOST_TOLD) > 0:
-            sentences.append(f"and {more} more")
+        sentences = [f"line {line}: {sentence}" for line, sentence in told]
         count = "a mistake" if len(told) == 1 else f"{len(told)} mistakes"
-        raise ManifestError(f"{self.name} has {count}", cause="; ".join(sentences), way_out="correct the document")
+        cause = some(sentences, _MOST_TOLD, "; ")
+        raise ManifestError(f"{self.name} has {count}", cause=cause, way_out="correct the document")
 
 
 def read(text: str, *, name: str, schema: str) -> Document:
@@ -106,7 +106,8 @@ def _compose(text: str, name: str) -> yaml.Node:
     import yaml
 
     try:
-        node = yaml.compose(text, Loader=yaml.SafeLoader)
+        # libyaml, where PyYAML was built with it: a plan of 1,000 targets is read in a fraction of the time.
+        node = yaml.compose(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
     except yaml.MarkedYAMLError as error:
         line = f"line {error.problem_mark.line + 1}: " if error.problem_mark else ""
         cause = " ".join(filter(None, (error.context, error.problem)))

@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from tke_provider.domain.manifests import Manifest
     from tke_provider.domain.workloads import Workload
 
+QCLOUD = "qcloud"
+"""The class of Ingress that TKE serves by a CLB."""
+
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class LoadBalancer:
@@ -27,11 +30,15 @@ class LoadBalancer:
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Ingress:
-    """A host name that the service is reached by."""
+    """A host name that the service is reached by.
+
+    :param class_name: of the Ingress; ``qcloud`` is TKE's own, to which alone the CLB's options apply.
+    """
 
     host: str
     path: str = "/"
     tls: str | None = None
+    class_name: str = QCLOUD
     subnet: str | None = None
     existing: str | None = None
     direct: bool = True
@@ -56,32 +63,39 @@ def service_of(workload: Workload, name: str, port: int) -> Manifest:
                 "service.cloud.tencent.com/enable-grace-shutdown": "true" if balancer.direct else None,
             }
         )
-    elif ingress and not ingress.direct:
+    elif ingress and ingress.class_name == QCLOUD and not ingress.direct:
         spec["type"] = "NodePort"  # what the load balancer sends to
     return {"apiVersion": "v1", "kind": "Service", "metadata": metadata, "spec": spec}
 
 
 def ingress_of(workload: Workload, name: str, port: int) -> Manifest | None:
-    """Return the Ingress for TKE's own controller."""
+    """Return the Ingress."""
     given = workload.ingress
     if given is None:
         return None
-    annotations = _annotations(
+    backend = {"service": {"name": name, "port": {"number": port}}}
+    rule = {"host": given.host, "http": {"paths": [{"path": given.path, "pathType": "Prefix", "backend": backend}]}}
+    spec: dict[str, Any] = {"rules": [rule]}
+    metadata: dict[str, Any] = {"name": name}
+    if given.class_name == QCLOUD:
+        metadata["annotations"] = _of_clb(given)
+    else:
+        spec["ingressClassName"] = given.class_name
+    if given.tls:
+        spec["tls"] = [{"hosts": [given.host], "secretName": given.tls}]
+    return {"apiVersion": "networking.k8s.io/v1", "kind": "Ingress", "metadata": metadata, "spec": spec}
+
+
+def _of_clb(given: Ingress) -> dict[str, str]:
+    return _annotations(
         {
-            "kubernetes.io/ingress.class": "qcloud",
+            "kubernetes.io/ingress.class": QCLOUD,
             "kubernetes.io/ingress.existLbId": given.existing,
             "kubernetes.io/ingress.subnetId": given.subnet,
             "ingress.cloud.tencent.com/direct-access": "true" if given.direct else None,
             "ingress.cloud.tencent.com/enable-grace-shutdown": "true" if given.direct else None,
         }
     )
-    backend = {"service": {"name": name, "port": {"number": port}}}
-    rule = {"host": given.host, "http": {"paths": [{"path": given.path, "pathType": "Prefix", "backend": backend}]}}
-    spec: dict[str, Any] = {"rules": [rule]}
-    if given.tls:
-        spec["tls"] = [{"hosts": [given.host], "secretName": given.tls}]
-    metadata = {"name": name, "annotations": annotations}
-    return {"apiVersion": "networking.k8s.io/v1", "kind": "Ingress", "metadata": metadata, "spec": spec}
 
 
 def _annotations(given: dict[str, str | None]) -> dict[str, str]:

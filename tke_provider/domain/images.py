@@ -170,6 +170,18 @@ class Build:
         return bool(self.source) and labels.get(BUILD_KEY) == self.key
 
 
+def is_for_platform(asked: str, made: str) -> bool:
+    """Whether an image of one platform is of the one that was asked for, such as ``linux/arm64``.
+
+    :param made: with its variant, where it has one; one that was not asked for is as good as another.
+    """
+    names = {"x86_64": "amd64", "x86-64": "amd64", "aarch64": "arm64"}
+    wanted, found = ([names.get(part, part) for part in each.lower().split("/")] for each in (asked, made))
+    # One word is an architecture; of the systems, an engine builds for its own.
+    wanted = wanted if len(wanted) > 1 else [found[0], *wanted]
+    return all(part == other for part, other in zip(wanted, found, strict=False))
+
+
 def release_tag(image: Image) -> str:
     """Return the tag of a promoted image: commit and digest, so that no two images ever want the same one."""
     return "-".join(part for part in (image.commit[:12], image.digest.removeprefix("sha256:")[:12]) if part)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from tke_provider.domain.manifests import ObjectRef
-from tke_provider.domain.scaling import count
+from tke_provider.domain.phrases import count, some
 from tke_provider.exceptions import InputError
 
 if TYPE_CHECKING:
@@ -60,8 +60,7 @@ def still_there(pods: Sequence[Manifest], kept: Sequence[str]) -> str:
     said = f"{count(len(pods), 'pod')} still to leave {count(nodes, 'node')}"
     if not kept:
         return said
-    more = f", and {len(kept) - _MOST_TOLD} more" if len(kept) > _MOST_TOLD else ""
-    return f"{said}; {'; '.join(kept[:_MOST_TOLD])}{more}"
+    return f"{said}; {some(kept, _MOST_TOLD, '; ')}"
 
 
 def names_in_cluster(machines: Iterable[PoolNode], live: Iterable[Manifest]) -> dict[str, str]:

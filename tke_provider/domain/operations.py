@@ -38,3 +38,8 @@ class Operation:
         """A short id, the same for every retry: the task's name to read, and a hash to tell runs apart."""
         whole = "\0".join((self.dag_id, self.run_id, self.task_id, str(self.map_index), str(self.generation)))
         return f"{self.dag_id}.{self.task_id}.{hashlib.sha256(whole.encode()).hexdigest()[:12]}"
+
+    @property
+    def lasting_id(self) -> str:
+        """An id that a Clear keeps, too: by it, whichever try comes next finds what a killed one left behind."""
+        return dataclasses.replace(self, generation=0).id

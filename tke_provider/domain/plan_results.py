@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from typing import TYPE_CHECKING, TypedDict
 
+from tke_provider.domain.phrases import some
 from tke_provider.domain.plans import show_size
 from tke_provider.domain.proposals import markdown
 from tke_provider.domain.verdicts import State, Verdict
@@ -136,12 +137,10 @@ def refuse_failures(proposal: Proposal, missing: Sequence[str], outcomes: Sequen
     if not failures:
         return
     kinds = [error for error in failures if not error.retryable] or failures
-    told = [error.cause or error.problem for error in failures[:_MOST_TOLD]]
-    more = f"; and {len(failures) - _MOST_TOLD} more" if len(failures) > _MOST_TOLD else ""
     raise type(kinds[0])(
         f"{len(failures)} of {len(proposal.rows) + len(missing)} objects of plan {proposal.plan} are not"
         " as they should be",
-        cause="; ".join(told) + more,
+        cause=some([error.cause or error.problem for error in failures], _MOST_TOLD, "; "),
         way_out="remove the causes and run the task again; everything else is done",
     )
 

@@ -6,7 +6,8 @@ import dataclasses
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from tke_provider.domain.scaling import Bounds, count
+from tke_provider.domain.phrases import count
+from tke_provider.domain.scaling import Bounds
 from tke_provider.exceptions import CapacityError, OwnedError
 
 if TYPE_CHECKING:

@@ -8,8 +8,9 @@ from __future__ import annotations
 import dataclasses
 from typing import TYPE_CHECKING, Literal
 
+from tke_provider.domain.phrases import count
 from tke_provider.domain.plans import Kind, Size, least, outlook, show_size
-from tke_provider.domain.scaling import Bounds, count
+from tke_provider.domain.scaling import Bounds
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -35,7 +36,6 @@ class Present:
     :param blockers: what stands against any change.
     :param growth_blockers: what stands against growing.
     :param room: how many pods more the quotas allow, and which one decides; none: no limit is known.
-    :param shrink_blockers: what stands against shrinking.
     """
 
     target: str
@@ -47,7 +47,6 @@ class Present:
     blockers: tuple[str, ...] = ()
     growth_blockers: tuple[str, ...] = ()
     room: tuple[int, str] | None = None
-    shrink_blockers: tuple[str, ...] = ()
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -161,7 +160,7 @@ def _row(target: Target, claim: Claim, present: Present) -> Row:
         cost=target.price * (least(after) - least(before)),
     )
     beyond = _beyond(target, present, asked)
-    more = {"up": present.growth_blockers, "down": present.shrink_blockers, "none": ()}[row.direction]
+    more = present.growth_blockers if row.direction == "up" else ()
     return row.blocked(*beyond, *more, *_without_room(row, present))
 
 

@@ -121,8 +121,11 @@ class Move(NamedTuple):
 
 
 def line_of(source: str, push: Push) -> str:
-    """Return what the ids of all runs of one branch, tag or image of a source begin with."""
-    return f"push__{source}__{_short(*push.urls, push.branch, push.tag)}__"
+    """Return what the ids of all runs of one branch, tag or image of a source begin with.
+
+    :param source: its name; Airflow finds the connections of its environment in whatever case they are asked for.
+    """
+    return f"push__{source.lower()}__{_short(*push.urls, push.branch, push.tag)}__"
 
 
 def run_id_of(source: str, push: Push, delivery: str) -> str:

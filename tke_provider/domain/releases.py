@@ -22,6 +22,7 @@ from tke_provider.exceptions import InputError, NotFoundError
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
+    from tke_provider.domain.diffs import DiffDict
     from tke_provider.domain.manifests import Manifest
 
 TYPE = "tke.airflow/release"
@@ -79,6 +80,7 @@ class Record:
     :param restores: the revision that a rollback put back; 0 for anything else.
     :param step: how many steps of its strategy are done.
     :param since: since when the present step is up; ``None`` until it is.
+    :param diff: what it changes in what was live before, without secrets; ``None`` where an older version wrote it.
     :param before: every object that the release touches as it was live before, or ``None`` where there was none.
     :param applied: every object that it releases, as it is applied: enough to put this release back.
     :param meanwhile: what is there only while the release goes on, as it is applied: such as a canary.
@@ -103,6 +105,7 @@ class Record:
     restores: int = 0
     step: int = 0
     since: dt.datetime | None = None
+    diff: DiffDict | None = None
     before: Mapping[ObjectRef, Manifest | None] = dataclasses.field(default_factory=dict)
     applied: tuple[Manifest, ...] = ()
     meanwhile: tuple[Manifest, ...] = ()
@@ -308,6 +311,11 @@ def check_service(service: str) -> str:
 def record_of(namespace: str, service: str, revision: int) -> ObjectRef:
     """Return the Secret that holds the record of a release."""
     return ObjectRef("v1", "Secret", namespace, f"tke-release.{service}.v{revision}")
+
+
+def revision_of(name: str) -> int:
+    """Return the revision of the record with this name."""
+    return int(name.rpartition(".v")[2])
 
 
 def encode(record: Record) -> Manifest:

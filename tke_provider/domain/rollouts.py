@@ -12,6 +12,7 @@ import sys
 from typing import TYPE_CHECKING, Any, TypedDict
 
 from tke_provider.domain.manifests import JOB, ObjectRef, annotation
+from tke_provider.domain.phrases import count
 from tke_provider.domain.verdicts import Verdict, failed, passed, pending
 
 if TYPE_CHECKING:
@@ -197,9 +198,8 @@ def _missing(workload: Manifest) -> str:
             updated = _int(status, "replicas")  # a size that changes alone updates no pod
         return _counts(wanted, updated + kept, available, _paused(spec))
     old = _int(status, "replicas") - updated
-    return _counts(wanted, updated, available, _paused(spec)) or (
-        f"{old} pods of the old version stop" if old > 0 else ""
-    )
+    stopping = f"{count(old, 'pod')} of the old version still to stop" if old > 0 else ""
+    return _counts(wanted, updated, available, _paused(spec)) or stopping
 
 
 def _counts(wanted: int, updated: int, available: int, paused: str) -> str:

@@ -1,13 +1,14 @@
-"""Sizes: who writes a number, which writes bring it where it should be, and whether it has got there."""
+"""Sizes: which writes bring a number where it should be, and whether it has got there."""
 
 from __future__ import annotations
 
 import dataclasses
-from typing import TYPE_CHECKING, Any, Literal, TypedDict
+from typing import TYPE_CHECKING, Literal, TypedDict
 
 from tke_provider.domain import rollouts
 from tke_provider.domain.clusters import PoolKind
 from tke_provider.domain.manifests import ObjectRef
+from tke_provider.domain.phrases import count, some
 from tke_provider.domain.verdicts import State, Verdict, failed, passed, pending
 from tke_provider.exceptions import InputError, OwnedError
 
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 
     from tke_provider.domain.clusters import NodePool, PoolNode, ScalingActivity
     from tke_provider.domain.manifests import Manifest
+    from tke_provider.domain.owners import Owner
 
 SIZE_BEFORE = "tke.airflow/size-before"
 """Annotation: the size, or the lower bound of its autoscaler, that the operation in ``SIZED_BY`` found."""
@@ -28,6 +30,7 @@ _SIZELESS = {
     PoolKind.EXTERNAL: "add or remove the machines where they live",
     PoolKind.UNKNOWN: "name a regular or native node pool, or update the provider",
 }
+_MOST_TOLD = 3
 _LEAVING = frozenset({"deleting", "deleted"})
 
 Direction = Literal["up", "down"]
@@ -85,94 +88,12 @@ def whole_number(name: str, value: object) -> int:
     return int(text)
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class Owner:
-    """Whoever writes the size of a workload.
-
-    :param bounds: between which it moves the size; none where it has no bounds of its own to set.
-    """
-
-    api_version: str
-    kind: str
-    name: str
-    bounds: Bounds | None = None
-
-    def __str__(self) -> str:
-        return f"{self.kind} {self.name}"
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class _Autoscaler:
-    """Where a kind of autoscaler keeps what it scales, and its bounds with their defaults."""
-
-    target: str
-    minimum: tuple[str, int] | None = None
-    maximum: tuple[str, int] | None = None
-
-
-# Sources: Kubernetes API reference, autoscaling/v2; keda.sh, ScaledObject specification; Tencent Cloud document
-# 457/40956 on HorizontalPodCronscaler. The first writes through the last, and the second may, so their order counts.
-_AUTOSCALERS = {
-    "ScaledObject": _Autoscaler("scaleTargetRef", ("minReplicaCount", 0), ("maxReplicaCount", 100)),
-    "HorizontalPodCronscaler": _Autoscaler("scaleTarget"),
-    "HorizontalPodAutoscaler": _Autoscaler("scaleTargetRef", ("minReplicas", 1), ("maxReplicas", 1)),
-}
-AUTOSCALER_KINDS: tuple[tuple[str, str], ...] = (
-    ("keda.sh/v1alpha1", "ScaledObject"),
-    ("autoscaling.cloud.tencent.com/v1", "HorizontalPodCronscaler"),
-    ("autoscaling/v2", "HorizontalPodAutoscaler"),
-)
-"""API version and kind of everything known to write the size of a workload."""
-
-
-def find_owner(kind: str, name: str, autoscalers: Iterable[Manifest]) -> Owner | None:
-    """Return who writes the size of a workload, or nothing when nobody does.
-
-    Where one autoscaler writes through another (KEDA makes an HPA; a HorizontalPodCronscaler may move the bounds of
-    one), the outermost is the owner, because it undoes what is written further in.
-
-    :param autoscalers: live objects of ``AUTOSCALER_KINDS`` in the workload's namespace.
-    """
-    targets = {(kind.lower(), name)}
-    inner_first = sorted(autoscalers, key=lambda each: list(_AUTOSCALERS).index(each["kind"]), reverse=True)
-    owner = None
-    for autoscaler in inner_first:
-        if _target(autoscaler) in targets:
-            owner = owner_of(autoscaler)
-            targets.add((owner.kind.lower(), owner.name))
-    return owner
-
-
-def floor(owner: Owner, size: int, target: str) -> dict[str, Any]:
-    """Return the change to its owner that keeps a workload at a size or above.
-
-    :raises OwnedError: when the owner has no lower bound that could be set.
-    :raises InputError: when the size lies above the upper bound, which this never raises by itself.
-    """
-    minimum = _AUTOSCALERS[owner.kind].minimum
-    if owner.bounds is None or minimum is None:
-        raise owned(target, owner)
-    Bounds(0, owner.bounds.maximum).check(size, f"{owner} of {target}")
-    return {"spec": {minimum[0]: size}}
-
-
-def bound(owner: Owner, bounds: Bounds, target: str) -> dict[str, Any]:
-    """Return the change to its owner that keeps a workload within bounds.
-
-    :raises OwnedError: when the owner has no bounds that could be set.
-    """
-    shape = _AUTOSCALERS[owner.kind]
-    if shape.minimum is None or shape.maximum is None:
-        raise owned(target, owner)
-    return {"spec": {shape.minimum[0]: bounds.minimum, shape.maximum[0]: bounds.maximum}}
-
-
 def owned(target: str, owner: Owner | str) -> OwnedError:
     """Return the error that names who writes a size."""
-    return OwnedError(
-        f"The size of {target} is written by {owner}",
-        way_out="change its bounds there, let this task do so where it can (`bounds`), or remove it",
-    )
+    way_out = "change its bounds there, let this task do so where it can (`bounds`), or remove it"
+    if not isinstance(owner, str) and owner.paused:
+        way_out = "end the pause, or remove it: until then, its bounds move nothing"
+    return OwnedError(f"The size of {target} is written by {owner}", way_out=way_out)
 
 
 def assess_size(
@@ -331,12 +252,13 @@ def assess_pool(
     if desired is not None and pool.desired != desired and not at_least:
         return failed(f"the size of {name} was {desired} and something else made it {pool.desired}")
     if pool.ready < pool.desired:
-        why = "".join(f": {node.id} {node.reason}" for node in nodes if node.reason)
+        told = [f"{node.id} {node.reason}" for node in nodes if node.reason]
+        why = f": {some(told, _MOST_TOLD, ': ')}" if told else ""
         return pending(f"{name} has {pool.ready} of {count(pool.desired, 'node')} ready{why}")
     if pool.ready > pool.desired and not at_least:
         return pending(f"{name} has {count(pool.ready - pool.desired, 'node')} too many, still to leave")
     if closed := [node.id for node in nodes if node.cordoned and node.state == "running"]:
-        return pending(f"{name} has {count(len(closed), 'node')} cordoned: {', '.join(closed[:3])}")
+        return pending(f"{name} has {count(len(closed), 'node')} cordoned: {some(closed, _MOST_TOLD)}")
     return passed(f"{name} has {count(pool.desired, 'node')}, all ready")
 
 
@@ -358,20 +280,6 @@ def shortage(pool: NodePool, activities: Sequence[ScalingActivity], seen: str = 
     return ""
 
 
-def _target(autoscaler: Manifest) -> tuple[str, str]:
-    reference = autoscaler["spec"].get(_AUTOSCALERS[autoscaler["kind"]].target, {})
-    return reference.get("kind", "Deployment").lower(), reference.get("name", "")
-
-
-def owner_of(autoscaler: Manifest) -> Owner:
-    """Read an object of ``AUTOSCALER_KINDS``."""
-    shape, spec = _AUTOSCALERS[autoscaler["kind"]], autoscaler["spec"]
-    bounds = None
-    if shape.minimum and shape.maximum:
-        bounds = Bounds(*(spec.get(field, default) for field, default in (shape.minimum, shape.maximum)))
-    return Owner(autoscaler["apiVersion"], autoscaler["kind"], autoscaler["metadata"]["name"], bounds)
-
-
 def _writes(pool: NodePool, bounds: Bounds, size: int) -> tuple[SetBounds | SetSize, ...]:
     """Bounds and size are two calls: whichever comes first must agree with what the other still is."""
     present = Bounds(pool.minimum, pool.maximum)
@@ -383,8 +291,3 @@ def _writes(pool: NodePool, bounds: Bounds, size: int) -> tuple[SetBounds | SetS
         return (*set_size, *set_bounds)
     wide = Bounds(min(bounds.minimum, present.minimum), max(bounds.maximum, present.maximum))
     return (SetBounds(wide), *set_size, *set_bounds)
-
-
-def count(number: int, noun: str) -> str:
-    """Return so many of something, as people say it."""
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

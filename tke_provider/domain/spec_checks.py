@@ -7,7 +7,9 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from tke_provider.domain.documents import Problem, nearest
+from tke_provider.domain.exposure import QCLOUD
 from tke_provider.domain.freezes import Freeze
+from tke_provider.domain.load_balancers import CONTROLLERS
 from tke_provider.domain.metrics import Gate, fill
 from tke_provider.domain.quarantine import read as quarantine_of
 from tke_provider.exceptions import InputError
@@ -21,7 +23,7 @@ _SIZED = ("size", "claim", "secret", "config", "memory")
 _TASKS = {"changes", "tested"}
 _OPTIONS = {
     "rolling": set[str](),
-    "canary": {"steps", "pause", "gates", "smoke_tests"},
+    "canary": {"steps", "pause", "traffic", "gates", "smoke_tests"},
     "blue-green": {"keep", "gates", "smoke_tests"},
 }
 _WORDS_OF_A_VERSION = dict.fromkeys(("service", "namespace", "version", "workload", "pods"), "x")
@@ -39,6 +41,7 @@ def mistakes(content: Mapping[str, Any]) -> Iterator[Problem]:
         if name in {*_TASKS, *(each["name"] for each in environments)}:
             yield Problem(("services", name), f"another part of the DAG is called {name!r}, too: give it another name")
         yield from _forms(name, given, [each["name"] for each in environments])
+        yield from _ways_in(name, given, environments)
         yield from _volumes(name, given, environments)
         yield from _unit_tests(("services", name, "test"), given.get("test", {}))
     for number, each in enumerate(environments):
@@ -140,16 +143,48 @@ def _forms(name: str, given: Mapping[str, Any], environments: Sequence[str]) -> 
         yield from _options((*path, "strategy"), strategy)
 
 
-def _volumes(name: str, given: Mapping[str, Any], environments: Sequence[Mapping[str, Any]]) -> Iterator[Problem]:
-    """Find volumes that make no sense, in the short form and in what environments lay over it."""
+def _short_forms(
+    name: str, given: Mapping[str, Any], environments: Sequence[Mapping[str, Any]]
+) -> list[tuple[Path, Mapping[str, Any]]]:
+    """Return the short form of a service, and what environments lay over it."""
     listed: list[tuple[Path, Mapping[str, Any]]] = [(("services", name, "workload"), given.get("workload", {}))]
-    listed += [
+    return listed + [
         (("environments", number, "values", name), each.get("values", {}).get(name, {}))
         for number, each in enumerate(environments)
     ]
+
+
+def _ways_in(name: str, given: Mapping[str, Any], environments: Sequence[Mapping[str, Any]]) -> Iterator[Problem]:
+    """Find options of a CLB where there is none, and canaries that nothing could give their share."""
+    forms = _short_forms(name, given, environments)
+    ingresses = [(path, form["ingress"]) for path, form in forms if "ingress" in form]
+    for path, ingress in ingresses:
+        if (made := ingress.get("class_name", QCLOUD)) != QCLOUD:
+            for option in sorted({"subnet", "existing", "direct"} & ingress.keys()):
+                yield Problem((*path, "ingress", option), f"an ingress of class {made} has no {option}")
+    strategy = given.get("strategy")
+    traffic = strategy.get("traffic") if isinstance(strategy, Mapping) and "workload" in given else None
+    where = ("services", name, "strategy", "traffic")
+    classes = {ingress.get("class_name", QCLOUD) for _, ingress in ingresses}
+    if traffic == "ingress" and not classes - {QCLOUD}:
+        yield Problem(where, f"{name} has no ingress with the class_name of ingress-nginx")
+    if traffic != "clb":
+        return
+    kinds = ["Service"] if any("load_balancer" in form for _, form in forms) else []
+    kinds += ["Ingress"] if QCLOUD in classes else []
+    if not kinds:
+        yield Problem(where, f"{name} has neither a load_balancer nor an ingress of class {QCLOUD}")
+    said = {key for _, form in forms for key in form.get("pod_annotations", {})}
+    for key in sorted(CONTROLLERS[kind].weight for kind in kinds):
+        if key not in said:
+            yield Problem(where, f'the pods of {name} do not say what they weigh: give pod_annotations {key}: "10"')
+
+
+def _volumes(name: str, given: Mapping[str, Any], environments: Sequence[Mapping[str, Any]]) -> Iterator[Problem]:
+    """Find volumes that make no sense, in the short form and in what environments lay over it."""
     strategy = given.get("strategy", "rolling")
     kind = strategy["type"] if isinstance(strategy, Mapping) else strategy
-    for path, form in listed:
+    for path, form in _short_forms(name, given, environments):
         volumes = form.get("volumes", ())
         for number, volume in enumerate(volumes):
             yield from _volume((*path, "volumes", number), volume)

@@ -43,6 +43,8 @@ class BuildKit:
     """
 
     image: str
+    daemon: Literal["shared", "rootless", "privileged"] = "shared"
+    config: str | None = None
     connection: str = "buildkit_default"
     namespace: str = "default"
     cache: str | None = None
@@ -170,6 +172,7 @@ class Strategy:
     type: Literal["rolling", "canary", "blue-green"] = "rolling"
     steps: tuple[int, ...] = ()
     pause: int | None = None
+    traffic: Literal["replicas", "ingress", "clb"] | None = None
     keep: int | None = None
     gates: tuple[Mapping[str, Any], ...] = ()
     smoke_tests: tuple[Question, ...] = ()
@@ -205,6 +208,7 @@ class Spec:
 
     :param environments: in the order of release.
     :param services: each after those that it depends on.
+    :param undo: whether a failure takes back what the run brought to that environment as a whole.
     """
 
     application: str
@@ -217,6 +221,7 @@ class Spec:
     buildkit: BuildKit | None = None
     reports: Reports | None = None
     concurrency: int | None = None
+    undo: Literal["alone", "together"] = "alone"
 
     def dependents(self, service: str) -> list[Service]:
         """Return the services that depend on this one directly."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import copy
 from typing import TYPE_CHECKING, Any
 
-from tke_provider.domain.manifests import ObjectRef, pod_template, workloads
+from tke_provider.domain.manifests import ObjectRef, workloads
 from tke_provider.exceptions import ManifestError
 
 if TYPE_CHECKING:
@@ -64,15 +64,12 @@ def door(services: Sequence[Manifest], deployment: Manifest, track: str) -> Mani
 
     None where no Service leads to the pods: there is nothing that could be asked.
     """
-    if not services:
-        return None
-    metadata = {"name": named(deployment["metadata"]["name"], track), "labels": {TRACK: track}}
-    ports = [_port(each) for each in services[0]["spec"].get("ports") or ()]
-    labels = {**(deployment["spec"]["selector"].get("matchLabels") or {}), TRACK: track}
-    metadata |= {
-        each: deployment["metadata"][each] for each in ("annotations", "namespace") if deployment["metadata"].get(each)
-    }
-    return {"apiVersion": "v1", "kind": "Service", "metadata": metadata, "spec": {"selector": labels, "ports": ports}}
+    return _door(deployment["metadata"]["name"], services[0], deployment, track) if services else None
+
+
+def doors(services: Iterable[Manifest], deployment: Manifest, track: str) -> list[Manifest]:
+    """Return a Service for each of these that leads to the second version alone, called like it."""
+    return [_door(each["metadata"]["name"], each, deployment, track) for each in services]
 
 
 def leading_to(services: Iterable[Manifest], deployment: Manifest) -> list[Manifest]:
@@ -98,6 +95,12 @@ def narrowed(service: Manifest, more: Mapping[str, str]) -> Manifest:
     return changed
 
 
+def leads(service: Manifest | None, label: str) -> bool:
+    """Whether a Service leads only to pods with a certain value of this label."""
+    spec = (service or {}).get("spec") or {}
+    return label in (spec.get("selector") or {})
+
+
 def is_second(manifest: Manifest | None) -> bool:
     """Whether an object is there only while a release goes on."""
     return TRACK in ((manifest or {}).get("metadata", {}).get("labels") or {})
@@ -108,18 +111,14 @@ def pods_pattern(deployment: str) -> str:
     return f"{deployment}-[a-z0-9]+-[a-z0-9]+"
 
 
-def risks(deployment: Manifest) -> list[str]:
-    """Say what may cost requests while pods come and go, and what would help.
-
-    https://kubernetes.io/docs/concepts/workloads/pods/pod-lifecycle/#pod-termination
-    """
-    containers = (pod_template(deployment) or {"spec": {}})["spec"].get("containers") or []
-    found = []
-    if not any(each.get("readinessProbe") for each in containers):
-        found.append("no container has a readinessProbe: pods are sent requests as soon as they run")
-    if not any((each.get("lifecycle") or {}).get("preStop") for each in containers):
-        found.append("no container has a preStop hook: pods may end while they are still sent requests")
-    return found
+def _door(name: str, service: Manifest, deployment: Manifest, track: str) -> Manifest:
+    metadata = {"name": named(name, track), "labels": {TRACK: track}}
+    ports = [_port(each) for each in service["spec"].get("ports") or ()]
+    labels = {**(deployment["spec"]["selector"].get("matchLabels") or {}), TRACK: track}
+    metadata |= {
+        each: deployment["metadata"][each] for each in ("annotations", "namespace") if deployment["metadata"].get(each)
+    }
+    return {"apiVersion": "v1", "kind": "Service", "metadata": metadata, "spec": {"selector": labels, "ports": ports}}
 
 
 def _labels(deployment: Manifest) -> dict[str, str]:

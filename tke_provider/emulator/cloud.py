@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections import defaultdict
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from tke_provider.emulator import clusters
 from tke_provider.emulator import state as states
@@ -15,7 +15,7 @@ from tke_provider.emulator.errors import CloudError
 from tke_provider.emulator.trouble import RATE, RateLimit
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
     from pathlib import Path
 
     from tke_provider.emulator.cluster_autoscaler import ClusterAutoscaler
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from tke_provider.emulator.models import Cluster, Json, Key, Registry, State
     from tke_provider.emulator.nodes import NodeKeeper
     from tke_provider.emulator.registry import RegistryReader
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -38,6 +40,7 @@ class Settings:
     :param registry: URL of the real registry behind ``tcr-local000``.
     :param paces: What a fresh state's clock says.
     :param rate: Calls per second of one action and caller; 0 for no limit.
+    :param pools: The ids of a fresh state's pools, by type: clouds in front of the same cluster want different ones.
     :param temporary: Nothing outlives the process: its Node objects are removed at its end.
     """
 
@@ -51,6 +54,7 @@ class Settings:
     registry_password: str = field(default="", repr=False)
     paces: dict[str, Pace] = field(default_factory=dict)
     rate: int = RATE
+    pools: Mapping[str, str] = field(default_factory=states.FIRST_POOLS.copy)
     temporary: bool = False
 
 
@@ -80,7 +84,7 @@ class Cloud:
         settings = self.settings
         made_id, made_key = states.new_secret()
         if stored is None:
-            fresh = states.first_state(settings.secret_id or made_id, settings.secret_key or made_key)
+            fresh = states.first_state(settings.secret_id or made_id, settings.secret_key or made_key, settings.pools)
             fresh.paces = dict(settings.paces)
             return fresh
         if settings.secret_id or settings.secret_key:
@@ -97,7 +101,7 @@ class Cloud:
     def reset(self) -> None:
         """Back to the first state; the account's key stays."""
         before = self.state
-        self.state = states.first_state(before.root, before.keys[before.root].secret_key)
+        self.state = states.first_state(before.root, before.keys[before.root].secret_key, self.settings.pools)
         self.state.owner = before.owner
         self.state.paces = dict(self.settings.paces)
         self.clock.paces = self.state.paces
@@ -166,8 +170,12 @@ def filters(call: Call, known: tuple[str, ...], code: str = "InvalidParameter.Pa
     return dict(found)
 
 
-def page(items: list[Json], params: Json, *, most: int = 100) -> list[Json]:
-    """The rows from ``Offset`` on, ``Limit`` of them: by default 20, as with 0 in a published example [M]."""
+def page(items: list[T], params: Json) -> list[T]:
+    """The rows from ``Offset`` on, ``Limit`` of them."""
     offset = params.get("Offset", 0)
-    limit = min(params.get("Limit") or 20, most)
-    return items[offset : offset + limit]
+    return items[offset : offset + limit_of(params)]
+
+
+def limit_of(params: Json) -> int:
+    """How many rows a page has: at most 100, by default 20, as with 0 in a published example [M]."""
+    return min(params.get("Limit") or 20, 100)

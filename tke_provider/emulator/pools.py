@@ -164,7 +164,7 @@ def _counts(cluster: Cluster, pool: Pool) -> Json:
 def _buy(cloud: Cloud, cluster: Cluster, pool: Pool, wanted: int, action: str) -> None:
     met = trouble.take(cloud.state.troubles, ("sold_out",), action)
     bought = min(wanted, met.available) if met else wanted
-    made = [add_node(cloud, cluster, pool, _node_id(pool)).id for _ in range(bought)]
+    made = [add_node(cloud, cluster, pool, _node_id(cluster, pool)).id for _ in range(bought)]
     activity = _record(cloud, pool, "SCALE_OUT", wanted, made)
     if met and activity:
         activity.code = met.code or SOLD_OUT
@@ -190,9 +190,12 @@ def _record(cloud: Cloud, pool: Pool, kind: str, wanted: int, instances: list[st
     return activity
 
 
-def _node_id(pool: Pool) -> str:
-    # Shapes: CVM "ins-xxxxxxxx", native machine "<pool>-xxxxx" [M].
-    return f"{pool.id}-{secrets.token_hex(4)[:5]}" if pool.type == "Native" else new_id("ins")
+def _node_id(cluster: Cluster, pool: Pool) -> str:
+    # Shapes: CVM "ins-xxxxxxxx", native machine "<pool>-xxxxx" [M]: so short that of thousands two would be the same.
+    while True:
+        made = f"{pool.id}-{secrets.token_hex(4)[:5]}" if pool.type == "Native" else new_id("ins")
+        if made not in cluster.nodes:
+            return made
 
 
 def _drop(cluster: Cluster, node: Node) -> None:

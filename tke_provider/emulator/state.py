@@ -8,14 +8,20 @@ import string
 import tempfile
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pydantic import TypeAdapter, ValidationError
 
 from tke_provider.emulator.models import Cluster, Endpoint, Key, Namespace, Node, Pool, Registry, State
 
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
 UIN = "100000000001"
 REGION = "ap-guangzhou"
 SUBNET = "subnet-local000"
+FIRST_POOLS = {"Regular": "np-regular0", "Native": "np-native00", "Super": "np-super000"}
+"""The ids of the first pools, by type."""
 _ALPHABET = string.ascii_lowercase + string.digits
 
 
@@ -38,30 +44,34 @@ def root_key(uin: str, secret_key: str) -> Key:
     return Key(secret_key, arn=f"qcs::cam:{uin}:uin/{uin}", type="CAMUser", user_id=uin)
 
 
-def first_state(secret_id: str, secret_key: str) -> State:
-    """One running cluster with a pool of each type and one node, and one registry with two namespaces."""
+def first_state(secret_id: str, secret_key: str, pools: Mapping[str, str] = FIRST_POOLS) -> State:
+    """One running cluster with a pool of each type and one node, and one registry with two namespaces.
+
+    :param pools: The ids of its pools, by type.
+    """
     now = time.time()
     return State(
         uin=UIN,
         root=secret_id,
         owner=new_id("emulator"),
         keys={secret_id: root_key(UIN, secret_key)},
-        clusters={"cls-local000": _first_cluster(now)},
+        clusters={"cls-local000": _first_cluster(now, pools)},
         registries={"tcr-local000": _first_registry(now)},
         serial=10,
     )
 
 
-def _first_cluster(now: float) -> Cluster:
+def _first_cluster(now: float, ids: Mapping[str, str]) -> Cluster:
+    regular, native = ids["Regular"], ids["Native"]
     pools = [
-        Pool("np-regular0", "web", "Regular", minimum=0, maximum=10, desired=1, created=now),
-        Pool("np-native00", "native", "Native", minimum=0, maximum=10, desired=1, created=now),
-        Pool("np-super000", "super", "Super", minimum=0, maximum=0, desired=0, created=now),
+        Pool(regular, "web", "Regular", minimum=0, maximum=10, desired=1, created=now),
+        Pool(native, "native", "Native", minimum=0, maximum=10, desired=1, created=now),
+        Pool(ids["Super"], "super", "Super", minimum=0, maximum=0, desired=0, created=now),
     ]
     pools[2].options = {"SubnetIds": [SUBNET]}
     nodes = [
-        Node(new_id("ins"), "np-regular0", "Regular", "10.0.0.1", now, state="normal"),
-        Node(f"np-native00-{secrets.token_hex(4)[:5]}", "np-native00", "Native", "10.0.0.2", now, state="normal"),
+        Node(new_id("ins"), regular, "Regular", "10.0.0.1", now, state="normal"),
+        Node(f"{native}-{secrets.token_hex(4)[:5]}", native, "Native", "10.0.0.2", now, state="normal"),
     ]
     return Cluster(
         "cls-local000",

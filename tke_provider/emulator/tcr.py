@@ -7,7 +7,7 @@ import secrets
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING
 
-from tke_provider.emulator.cloud import filters, page
+from tke_provider.emulator.cloud import filters, limit_of, page
 from tke_provider.emulator.errors import CloudError
 from tke_provider.emulator.models import Json, Namespace, Registry, Repository
 
@@ -26,9 +26,9 @@ def iso(seconds: float) -> str:
     return datetime.fromtimestamp(seconds, timezone.utc).isoformat(timespec="seconds")
 
 
-def numbered(items: list[Json], params: Json, *, most: int = 100) -> list[Json]:
+def numbered(items: list[Json], params: Json) -> list[Json]:
     """One page: here ``Offset`` is the *number of the page*, from 1; 0 is taken for 1 as in an example [M]."""
-    limit = min(params.get("Limit") or 20, most)
+    limit = limit_of(params)
     first = (max(params.get("Offset", 1), 1) - 1) * limit
     return items[first : first + limit]
 

@@ -24,16 +24,16 @@ def describe_asset_image_registry_list(call: Call) -> Json:
     if reader is None:
         return {"TotalCount": 0, "List": []}
     tags = [
-        {"registry": registry, "repository": repository, "tag": tag}
+        (registry, repository, tag)
         for registry in call.cloud.state.registries.values()
         for repository in reader.repositories()
         if repository.split("/", 1)[0] in registry.namespaces
         for tag in reader.tags(repository) or []
     ]
     rows = [
-        _describe(call.cloud, digest, **each)
-        for each in page(tags, {"Limit": 10, **call.params})
-        if (digest := reader.digest(each["repository"], each["tag"]))
+        _describe(call.cloud, digest, registry, repository, tag)
+        for registry, repository, tag in page(tags, {"Limit": 10, **call.params})
+        if (digest := reader.digest(repository, tag))
     ]
     return {"TotalCount": len(tags), "List": rows}
 

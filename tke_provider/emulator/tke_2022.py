@@ -131,8 +131,9 @@ def describe_cluster_instances(call: Call) -> Json:
     cluster = call.cluster("InvalidParameter.ClusterNotFound")
     wanted = filters(call, _INSTANCE_FILTERS, "InternalError.Param")
     pools.settle(call.cloud, cluster, look=True)
-    found = [_describe_instance(cluster, node) for node in cluster.nodes.values() if _matches(cluster, node, wanted)]
-    return {"TotalCount": len(found), "InstanceSet": page(found, call.params), "Errors": []}
+    found = [node for node in cluster.nodes.values() if _matches(cluster, node, wanted)]
+    shown = [_describe_instance(cluster, node) for node in page(found, call.params)]
+    return {"TotalCount": len(found), "InstanceSet": shown, "Errors": []}
 
 
 def describe_cluster_machines(call: Call) -> Json:

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Protocol
 from airflow.providers.common.compat.sdk import BaseHook
 
 from tke_provider.domain.build_failures import no_dockerfile, no_folder
-from tke_provider.domain.buildkit import BuildJob, Secrets, git_context
+from tke_provider.domain.buildkit import BuildJob, Secrets, check_pod_spec, git_context
+from tke_provider.domain.buildkit_daemons import PodDaemon
 from tke_provider.exceptions import InputError
 from tke_provider.hooks.buildkit import BuildKitHook
 from tke_provider.hooks.engine import EngineHook
@@ -19,8 +20,10 @@ from tke_provider.hooks.git import GitHook
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Mapping
+    from typing import Any
 
     from tke_provider.clients.git import GitLogin
+    from tke_provider.domain.buildkit_daemons import Daemon
     from tke_provider.domain.images import Build
     from tke_provider.hooks.kubernetes import TkeKubernetesHook
     from tke_provider.hooks.registry import RegistryHook
@@ -28,6 +31,7 @@ if TYPE_CHECKING:
     Say = Callable[[str], None]
 
 BUILDERS = ("engine", "buildkit")
+DAEMONS = ("shared", "rootless", "privileged")
 
 
 class Builder(Protocol):
@@ -104,7 +108,11 @@ class InCluster:
     :param image: with ``buildctl`` and a shell.
     :param secrets: id of a secret mount to the connection whose password it is.
     :param cache_tag: tag in the image's repository under which the cache is kept; empty for none.
-    :param timeout: seconds until the cluster ends a build that nobody waits for any more.
+    :param timeout: seconds that are waited for the build.
+    :param daemon: in the pod, ``rootless`` or ``privileged``, or the ``shared`` one that ``buildkit_conn_id`` names.
+    :param configuration: ``buildkitd.toml`` of a daemon in the pod.
+    :param resources: of a daemon in the pod.
+    :param pod_spec: more of the pod's specification.
     """
 
     operation: str
@@ -113,15 +121,19 @@ class InCluster:
     timeout: float
     secrets: Mapping[str, str] = dataclasses.field(default_factory=dict)
     cache_tag: str = ""
+    daemon: str = "shared"
+    configuration: str = ""
+    resources: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    pod_spec: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
 
 class BuildKitBuilder(BaseHook):
-    """Has a pod ask BuildKit's daemon, which fetches the commit itself.
+    """Has a pod ask BuildKit's daemon, beside it or elsewhere, which fetches the commit itself.
 
     :param registry: logs in to where the image goes.
     :param cluster: where the pod runs.
     :param place: how it runs there.
-    :param buildkit_conn_id: of the daemon.
+    :param buildkit_conn_id: of a shared daemon.
     :param git_conn_id: logs in to where the commit is; None where it is public.
     """
 
@@ -138,7 +150,7 @@ class BuildKitBuilder(BaseHook):
         self.registry = registry
         self.cluster = cluster
         self.place = place
-        self.daemon = BuildKitHook(buildkit_conn_id)
+        self.buildkit = BuildKitHook(buildkit_conn_id)
         self.git_conn_id = git_conn_id
 
     def check(self, build: Build) -> None:
@@ -146,6 +158,12 @@ class BuildKitBuilder(BaseHook):
         if not build.source:
             raise InputError("BuildKit builds commits, not folders on the worker", way_out="pass git_url and commit")
         git_context(build)
+        check_pod_spec(self.place.pod_spec)
+        if self.place.daemon == "shared" and (self.place.configuration or self.place.resources):
+            raise InputError(
+                "A shared daemon has its configuration and resources already",
+                way_out="leave out buildkit_config and buildkit_resources, or choose another buildkit_daemon",
+            )
         if not self.place.image:
             raise InputError(
                 "There is no image for the pod that asks BuildKit",
@@ -165,19 +183,25 @@ class BuildKitBuilder(BaseHook):
             committed=committed,
             namespace=self.place.namespace,
             image=self.place.image,
-            daemon=await self.daemon.daemon(),
+            daemon=await self._daemon(),
             secrets=await self._secrets(build, git),
             timeout=self.place.timeout,
             cache_tag=self.place.cache_tag,
+            pod_spec=self.place.pod_spec,
         )
         async with await self.cluster.cluster() as cluster:
             say(f"Job {job.namespace}/{job.name} asks {job.daemon.address} for the image")
             return await buildkit.build(cluster, job, say)
 
+    async def _daemon(self) -> Daemon:
+        if self.place.daemon == "shared":
+            return await self.buildkit.daemon()
+        return PodDaemon(self.place.daemon == "rootless", self.place.configuration, self.place.resources)
+
     async def _secrets(self, build: Build, git: GitLogin | None) -> Secrets:
         login = await self.registry.login(build.repository.partition("/")[0])
         return Secrets(
-            mounts={name: await self.daemon.secret(conn_id) for name, conn_id in self.place.secrets.items()},
+            mounts={name: await self.buildkit.secret(conn_id) for name, conn_id in self.place.secrets.items()},
             registries={login.host: (login.username, login.password)} if login else {},
             git=(git.username, git.password) if git and git.password else None,
         )

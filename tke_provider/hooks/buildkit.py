@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from airflow.providers.common.compat.sdk import BaseHook
 
-from tke_provider.domain.buildkit import Daemon
+from tke_provider.domain.buildkit_daemons import SharedDaemon
 from tke_provider.exceptions import CredentialError, InputError
 from tke_provider.hooks.connections import find_connection, mask
 
@@ -25,7 +25,7 @@ class BuildKitHook(BaseHook):
         super().__init__()
         self.buildkit_conn_id = buildkit_conn_id
 
-    async def daemon(self) -> Daemon:
+    async def daemon(self) -> SharedDaemon:
         """Return the daemon, our key masked in logs.
 
         :raises NotFoundError: when there is no such connection.
@@ -45,7 +45,7 @@ class BuildKitHook(BaseHook):
                 way_out="fill in the extras with the PEM of both certificates and the key",
             )
         await mask(texts["private_key"])
-        return Daemon(f"tcp://{connection.host}:{connection.port or _PORT}", *texts.values())
+        return SharedDaemon(f"tcp://{connection.host}:{connection.port or _PORT}", *texts.values())
 
     async def secret(self, conn_id: str) -> str:
         """Return a connection's password, masked in logs.

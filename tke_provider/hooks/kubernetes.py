@@ -10,6 +10,7 @@ from tke_provider.hooks.tke import TkeHook
 
 if TYPE_CHECKING:
     from tke_provider.clients.kubernetes import Cluster
+    from tke_provider.hooks.tencent_cloud import TkeConnection
 
 _FRESH_SECONDS = 300.0
 _kubeconfigs: dict[tuple[str, str, str, bool], tuple[float, str]] = {}
@@ -45,11 +46,11 @@ class TkeKubernetesHook(TkeHook):
         if connection.kubeconfig_secret:
             await mask(*secrets_of(connection.kubeconfig_secret))
             return Cluster(connection.kubeconfig_secret, name=self.cluster_id or connection.cluster_id)
-        cluster_id = self.cluster_id or await self.default_cluster()
+        cluster_id = self.cluster_id or await self.default_cluster(connection)
         external = connection.use_external_endpoint
 
-        async def fetch() -> str:
-            async with await self.tke() as tke:
+        async def fetch(known: TkeConnection | None = None) -> str:
+            async with await self.tke(known) as tke:
                 text = await tke.kubeconfig(cluster_id, external)
             await mask(*secrets_of(text))
             _kubeconfigs[key] = (time.monotonic(), text)
@@ -58,5 +59,5 @@ class TkeKubernetesHook(TkeHook):
         key = (self.tke_conn_id, self.region or connection.region, cluster_id, external)
         since, text = _kubeconfigs.get(key, (0.0, ""))
         if not text or time.monotonic() - since > _FRESH_SECONDS:
-            text = await fetch()
+            text = await fetch(connection)
         return Cluster(text, name=cluster_id, renew=fetch)

@@ -127,15 +127,16 @@ class TencentCloudHook(BaseHook):
         await mask(read.secret_key, read.sts_token, read.kubeconfig_secret)
         return read
 
-    async def client(self) -> TencentCloudClient:
+    async def client(self, connection: TkeConnection | None = None) -> TencentCloudClient:
         """Return a client; use it as ``async with await hook.client() as client:``.
 
+        :param connection: what the connection holds, for who has read it already.
         :raises InputError: when neither hook nor connection names a region.
         :raises CredentialError: when the credential source needs a key and there is none.
         """
         from tke_provider.clients.tencent_cloud import TencentCloudClient
 
-        connection = await self.connection()
+        connection = connection or await self.connection()
         connection.check_key()
         region = self.region or connection.region
         if not region:

@@ -10,23 +10,28 @@ from tke_provider.hooks.tencent_cloud import TencentCloudHook
 
 if TYPE_CHECKING:
     from tke_provider.clients.tke import Tke
+    from tke_provider.hooks.tencent_cloud import TkeConnection
 
 
 class TkeHook(TencentCloudHook):
     """Clusters and node pools; also what stands behind the connection form."""
 
-    async def tke(self) -> Tke:
-        """Return TKE; use it as ``async with await hook.tke() as tke:``."""
+    async def tke(self, connection: TkeConnection | None = None) -> Tke:
+        """Return TKE; use it as ``async with await hook.tke() as tke:``.
+
+        :param connection: what the connection holds, for who has read it already.
+        """
         from tke_provider.clients.tke import Tke
 
-        return Tke(await self.client())
+        return Tke(await self.client(connection))
 
-    async def default_cluster(self) -> str:
+    async def default_cluster(self, connection: TkeConnection | None = None) -> str:
         """Return the cluster that the connection names.
 
+        :param connection: what the connection holds, for who has read it already.
         :raises InputError: when it names none.
         """
-        connection = await self.connection()
+        connection = connection or await self.connection()
         if not connection.cluster_id:
             raise InputError(
                 f"Neither the task nor connection {self.tke_conn_id} names a cluster",

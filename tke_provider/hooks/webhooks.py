@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import AirflowNotFoundException, BaseHook
 
+from tke_provider.clients.git import check_source
 from tke_provider.domain.pushes import Wanted
 from tke_provider.domain.senders import SENDERS
 from tke_provider.exceptions import InputError, NotFoundError
@@ -98,6 +99,9 @@ def _source(name: str, secret: str, extra: dict[str, Any]) -> Source:
         raise InputError("it has no secret", way_out="fill in Secret, and let the sender use the same")
     given: dict[str, Any] = {"dag_id": str(extra.get("dag_id") or ""), "repositories": _words(extra, "repositories")}
     given |= {each: words for each in ("branches", "tags", "paths") if (words := _words(extra, each))}
+    for address in given["repositories"]:
+        if "://" in address:  # an image has none
+            check_source(address)
     if extra.get("params"):
         given["params"] = _params(extra["params"])
     return Source(name, sender, Wanted(**given), build, _rate(extra.get("per_minute")), secret)

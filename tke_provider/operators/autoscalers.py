@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING, Any
 from tke_provider.clients import leases
 from tke_provider.clients.scaling import find_number
 from tke_provider.domain.autoscalers import API_VERSION, KIND, Autoscaler, manifest, metrics_of
+from tke_provider.domain.choices import check_choice
 from tke_provider.domain.manifests import ObjectRef
 from tke_provider.domain.operations import OPERATION
 from tke_provider.domain.scaling import Bounds, owned, whole_number
 from tke_provider.domain.verdicts import State, Verdict
 from tke_provider.exceptions import ConflictError, DeadlineError, InconclusiveError, TkeError
 from tke_provider.links.console import ClusterLink, WorkloadLink
-from tke_provider.operators.base import TkeWaitingOperator, check_choice, open_cluster, operation_of
+from tke_provider.operators.base import TkeWaitingOperator, open_cluster, operation_of
 from tke_provider.triggers.autoscalers import AutoscalerTrigger
 
 if TYPE_CHECKING:

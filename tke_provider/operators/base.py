@@ -11,8 +11,9 @@ from airflow.providers.common.compat.sdk import AirflowFailException, BaseOperat
 
 from tke_provider.domain.operations import Operation
 from tke_provider.domain.verdicts import State, Verdict, VerdictEvent
-from tke_provider.exceptions import InputError, TkeError
+from tke_provider.exceptions import TkeError
 from tke_provider.hooks.kubernetes import TkeKubernetesHook
+from tke_provider.hooks.tke import TkeHook
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Coroutine
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
     from tke_provider.clients.kubernetes import Cluster
+    from tke_provider.clients.tke import Tke
     from tke_provider.triggers.base import TkeBaseTrigger
 
 T = TypeVar("T")
@@ -139,12 +141,37 @@ class TkeWaitingOperator(TkeBaseOperator, abc.ABC):
         return self.run_coroutine(self.conclude(context, Verdict.from_event(event)))
 
 
-class InCluster(Protocol):
-    """A task that works in one cluster. The console links read these attributes."""
+class InRegion(Protocol):
+    """A task that works in one region. The console links read these attributes."""
 
     tke_conn_id: str
-    cluster_id: str | None
     region: str | None
+
+
+class InCluster(InRegion, Protocol):
+    """A task that works in one cluster."""
+
+    cluster_id: str | None
+
+
+async def open_region(task: InRegion) -> Tke:
+    """Return TKE in the task's region, which is written down on the task for the console links.
+
+    Use it as ``async with await open_region(self) as tke:``.
+    """
+    hook = TkeHook(task.tke_conn_id, task.region)
+    connection = await hook.connection()
+    task.region = task.region or connection.region
+    return await hook.tke(connection)
+
+
+async def open_tke(task: InCluster) -> Tke:
+    """Return TKE for work on the task's cluster, as :func:`open_region` does.
+
+    :raises InputError: when neither task nor connection names a cluster.
+    """
+    task.cluster_id = task.cluster_id or await TkeHook(task.tke_conn_id, task.region).default_cluster()
+    return await open_region(task)
 
 
 async def open_cluster(task: InCluster) -> Cluster:
@@ -198,12 +225,3 @@ def is_last_try(context: Context) -> bool:
     """Whether Airflow will not try again by itself: it retries while ``try_number <= max_tries``."""
     ti = context["ti"]
     return bool(ti.try_number > ti.max_tries)
-
-
-def check_choice(name: str, value: object, choices: Collection[object]) -> None:
-    """Refuse a misspelt option when the DAG is parsed: taken for another, it would do the opposite.
-
-    :raises InputError: when the value is none of the choices.
-    """
-    if value not in choices:
-        raise InputError(f"{name} is {value!r}", way_out=f"write one of {', '.join(map(repr, choices))}")

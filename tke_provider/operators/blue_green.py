@@ -68,7 +68,13 @@ class TkeBlueGreenDeployOperator(TkeTrackDeployOperator):
             raise InputError(f"keep is {self.keep!r}", way_out="give seconds, 0 or more")
         return seconds
 
-    def meanwhile(self, services: Sequence[Manifest]) -> Sequence[Manifest]:
+    async def meanwhile(
+        self,
+        cluster: Cluster,  # noqa: ARG002  # what leads to the pods says enough
+        services: Sequence[Manifest],
+        deployment: Manifest,  # noqa: ARG002
+        stable: Manifest,  # noqa: ARG002
+    ) -> Sequence[Manifest]:
         """Return the Services that are switched."""
         if not services:
             raise InputError(

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Any, Literal
 from airflow.providers.common.compat.sdk import SkipMixin
 
 from tke_provider.domain.changes import ServiceChange, Source, affected, touched
+from tke_provider.domain.choices import check_choice
 from tke_provider.domain.images import Image, check_commit
 from tke_provider.exceptions import InputError, NotFoundError
 from tke_provider.hooks.kubernetes import TkeKubernetesHook
-from tke_provider.operators.base import TkeBaseOperator, check_choice
+from tke_provider.operators.base import TkeBaseOperator
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence

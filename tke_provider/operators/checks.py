@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from tke_provider.domain import quarantine
 from tke_provider.domain.checks import Check, judge, no_tests, read_junit
+from tke_provider.domain.choices import check_choice
 from tke_provider.domain.coverage import check_minimum, judge_coverage, read_cobertura
 from tke_provider.domain.images import Image, ImageDict
 from tke_provider.domain.runs import Run
@@ -16,7 +17,7 @@ from tke_provider.exceptions import ChecksFailedError, InconclusiveError, InputE
 from tke_provider.hooks.reports import ReportsHook, folder_of
 from tke_provider.links.console import ImageLink
 from tke_provider.links.reports import ReportsLink
-from tke_provider.operators.base import check_choice, operation_of
+from tke_provider.operators.base import operation_of
 from tke_provider.operators.images import TkeImageOperator
 from tke_provider.operators.run_pods import TkePodRunOperator
 

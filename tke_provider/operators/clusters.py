@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Literal, TypedDict, get_args
 
+from tke_provider.domain.choices import check_choice
 from tke_provider.domain.clusters import NewCluster
 from tke_provider.domain.creations import IfExists, check_confirmed, mark, recognise
 from tke_provider.domain.verdicts import State, Verdict
 from tke_provider.exceptions import CapacityError, ConflictError, InputError, NotFoundError, UnavailableError
-from tke_provider.hooks.tke import TkeHook
 from tke_provider.links.console import ClusterLink
-from tke_provider.operators.base import TkeWaitingOperator, check_choice, operation_of
+from tke_provider.operators.base import TkeWaitingOperator, open_region, operation_of
 from tke_provider.operators.scaling import failure
 from tke_provider.triggers.clusters import ClusterTrigger
 
@@ -128,7 +128,7 @@ class TkeCreateClusterOperator(TkeWaitingOperator):
         from tke_provider.clients.creations import asked_once
 
         new, made_by = self.new, mark(operation_of(context).id)
-        async with await self._tke() as tke:
+        async with await open_region(self) as tke:
             cluster = await asked_once(
                 lambda: self._find(tke, made_by),
                 lambda: self._create(tke, new, made_by),
@@ -152,7 +152,7 @@ class TkeCreateClusterOperator(TkeWaitingOperator):
 
     async def conclude(self, context: Context, verdict: Verdict) -> MadeCluster:
         """Say what was made, or in which state it is."""
-        async with await self._tke() as tke:
+        async with await open_region(self) as tke:
             cluster = await self._find(tke, mark(operation_of(context).id))
         if cluster is None:
             raise ConflictError(f"Cluster {self.name} was deleted meanwhile", way_out="find out by whom")
@@ -173,11 +173,6 @@ class TkeCreateClusterOperator(TkeWaitingOperator):
     async def _find(self, tke: Tke, made_by: str) -> Cluster | None:
         there = await tke.clusters()
         return recognise("cluster", there, self.name, made_by, self.if_exists, made_id=self.cluster_id)
-
-    async def _tke(self) -> Tke:
-        hook = TkeHook(self.tke_conn_id, self.region)
-        self.region = self.region or (await hook.connection()).region
-        return await hook.tke()
 
 
 class TkeDeleteClusterOperator(TkeWaitingOperator):
@@ -227,7 +222,7 @@ class TkeDeleteClusterOperator(TkeWaitingOperator):
 
         if not self.cluster_id:
             raise InputError("cluster_id of the cluster to delete is empty", way_out="give one")
-        async with await self._tke() as tke:
+        async with await open_region(self) as tke:
             cluster = await tke.cluster(self.cluster_id)
             if cluster is None:
                 refuse_unknown(context, f"Region {self.region} has no cluster {self.cluster_id}")
@@ -269,11 +264,6 @@ class TkeDeleteClusterOperator(TkeWaitingOperator):
     async def _leaving(self, tke: Tke) -> bool | None:
         cluster = await tke.cluster(self.cluster_id)
         return True if cluster is None or cluster.state == "Deleting" else None
-
-    async def _tke(self) -> Tke:
-        hook = TkeHook(self.tke_conn_id, self.region)
-        self.region = self.region or (await hook.connection()).region
-        return await hook.tke()
 
 
 def refuse_unknown(context: Context, problem: str) -> None:

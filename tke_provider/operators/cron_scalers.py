@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Literal, TypedDict, get_args
 
-from tke_provider.clients.leases import held_within
+from tke_provider.clients.leases import held
 from tke_provider.clients.objects import autoscalers
+from tke_provider.domain.choices import check_choice
 from tke_provider.domain.cron_scalers import ADD_ON, API_VERSION, KIND, TARGET_KINDS, CronRule, build, check_alone
 from tke_provider.domain.manifests import ObjectRef, stamp
 from tke_provider.domain.scaling import Bounds
 from tke_provider.exceptions import InputError, NotFoundError
 from tke_provider.links.console import ClusterLink
-from tke_provider.operators.base import TkeBaseOperator, check_choice, open_cluster, operation_of
+from tke_provider.operators.base import TkeBaseOperator, open_cluster, operation_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -99,7 +100,7 @@ class TkeCronScalerOperator(TkeBaseOperator):
                 raise NotFoundError(
                     f"There is no {target} in cluster {cluster.name}", way_out="check its name and kind"
                 )
-            async with held_within(cluster, [target], operation):
+            async with held(cluster, [(target.namespace, target.name)], operation):
                 check_alone(ref, target, await autoscalers(cluster, self.namespace))
                 stamp([manifest], operation, "")
                 await cluster.apply(manifest)

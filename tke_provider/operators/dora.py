@@ -131,11 +131,8 @@ class TkeDoraOperator(TkeBaseOperator):
         from tke_provider.hooks.git import GitHook
 
         login = await GitHook(self.git_conn_id).login() if self.git_conn_id else None
-        made = {}
-        for commit in commits:
-            with contextlib.suppress(NotFoundError):
-                seconds = await git.commit_time(repository, commit, login)
-                made[commit] = dt.datetime.fromtimestamp(seconds, dt.timezone.utc)
+        times = await git.commit_times(repository, commits, login)
+        made = {commit: dt.datetime.fromtimestamp(seconds, dt.timezone.utc) for commit, seconds in times.items()}
         for commit in commits:
             if commit not in made:
                 self.log.warning("%s has no commit %s", repository, commit)

@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING, Any, TypedDict
 
 from tke_provider.domain.verdicts import State, Verdict
 from tke_provider.exceptions import InputError, NotFoundError, UnavailableError
-from tke_provider.hooks.tke import TkeHook
 from tke_provider.links.console import ClusterLink
-from tke_provider.operators.base import TkeWaitingOperator
+from tke_provider.operators.base import TkeWaitingOperator, open_tke
 from tke_provider.operators.clusters import TO_SHOW
 from tke_provider.operators.scaling import failure
 from tke_provider.triggers.clusters import EndpointTrigger
@@ -54,12 +53,6 @@ class _EndpointOperator(TkeWaitingOperator):
         self.external = external
         self.cluster_id = cluster_id
         self.region = region
-
-    async def _tke(self) -> Tke:
-        hook = TkeHook(self.tke_conn_id, self.region)
-        self.cluster_id = self.cluster_id or await hook.default_cluster()
-        self.region = self.region or (await hook.connection()).region
-        return await hook.tke()
 
     @property
     def _which(self) -> dict[str, Any]:
@@ -131,7 +124,7 @@ class TkeOpenEndpointOperator(_EndpointOperator):
     async def change(self, context: Context) -> None:  # noqa: ARG002
         """Ask for it, unless that was done. There is one of each, so asking twice makes no second."""
         settings = self.settings
-        async with await self._tke() as tke:
+        async with await open_tke(self) as tke:
             self._asked, until = time.time(), time.monotonic() + TO_SHOW
             while not await self._is_opening(tke):
                 if await self._ask(tke, settings, until):
@@ -144,7 +137,7 @@ class TkeOpenEndpointOperator(_EndpointOperator):
 
     async def conclude(self, context: Context, verdict: Verdict) -> Opened:  # noqa: ARG002
         """Say that it is open, or why not."""
-        async with await self._tke():
+        async with await open_tke(self):
             pass  # the cluster's id is known now
         if verdict.state is not State.PASSED:
             problem = f"The {self._name} endpoint of cluster {self.cluster_id} is not open"
@@ -179,7 +172,7 @@ class TkeCloseEndpointOperator(_EndpointOperator):
 
     async def change(self, context: Context) -> None:  # noqa: ARG002
         """Ask for it, unless that was done."""
-        async with await self._tke() as tke:
+        async with await open_tke(self) as tke:
             endpoint = await tke.endpoint(str(self.cluster_id), external=self.external)
             if endpoint.status in _CLOSING:
                 return
@@ -194,7 +187,7 @@ class TkeCloseEndpointOperator(_EndpointOperator):
 
     async def conclude(self, context: Context, verdict: Verdict) -> Opened:  # noqa: ARG002
         """Say that it is closed, or why not."""
-        async with await self._tke():
+        async with await open_tke(self):
             pass  # the cluster's id is known now
         if verdict.state is not State.PASSED:
             problem = f"The {self._name} endpoint of cluster {self.cluster_id} is not closed"

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, Literal, TypedDict
 from airflow.providers.common.compat.sdk import AirflowFailException, BaseOperator
 
 from tke_provider.domain.approvals import Approval, overrides
+from tke_provider.domain.choices import check_choice
 from tke_provider.domain.freezes import Freeze, Frozen, frozen_at
-from tke_provider.operators.base import check_choice
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -6,6 +6,7 @@ import asyncio
 import time
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
+from tke_provider.domain.choices import check_choice
 from tke_provider.domain.helm import (
     Chart,
     HelmRelease,
@@ -29,7 +30,7 @@ from tke_provider.exceptions import (
 )
 from tke_provider.hooks.helm import HelmHook
 from tke_provider.links.console import ClusterLink
-from tke_provider.operators.base import TkeWaitingOperator, check_choice, first_found, recall
+from tke_provider.operators.base import TkeWaitingOperator, first_found, recall
 from tke_provider.triggers.helm import HelmAbsenceTrigger, HelmTrigger
 
 if TYPE_CHECKING:

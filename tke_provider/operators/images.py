@@ -7,15 +7,16 @@ import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from tke_provider.domain.choices import check_choice
 from tke_provider.domain.images import Build, Image, ImageDict
 from tke_provider.exceptions import DeadlineError, InputError
-from tke_provider.hooks.builders import BUILDERS, BuildKitBuilder, EngineBuilder, InCluster
+from tke_provider.hooks.builders import BUILDERS, DAEMONS, BuildKitBuilder, EngineBuilder, InCluster
 from tke_provider.hooks.kubernetes import TkeKubernetesHook
 from tke_provider.hooks.registry import RegistryHook
 from tke_provider.hooks.tcr import TcrHook
 from tke_provider.links.commits import CommitLink
 from tke_provider.links.console import ImageLink
-from tke_provider.operators.base import TkeBaseOperator, check_choice, operation_of
+from tke_provider.operators.base import TkeBaseOperator, operation_of
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -106,9 +107,16 @@ class TkeBuildImageOperator(TkeImageOperator):
         BuildKit is to say about the image, beside it in the registry. The digest is then that of both together, and
         another one each time, for a provenance says when it was made.
     :param cache_tag: tag in ``repository`` that the cache of every stage is kept under, between daemons; default: none.
-    :param buildkit_conn_id: connection with the daemon's host, port and certificates.
-    :param buildkit_image: image with ``buildctl`` and a shell, such as ``moby/buildkit`` in your registry.
+    :param buildkit_daemon: ``shared``, which ``buildkit_conn_id`` names, or one in the pod: ``rootless``, or
+        ``privileged``, which is root on the node. ``docs/images.md`` says what each asks of the cluster.
+    :param buildkit_conn_id: connection with the shared daemon's host, port and certificates.
+    :param buildkit_image: image with ``buildctl`` and a shell, such as ``moby/buildkit`` in your registry; for a daemon
+        in the pod also with ``buildkitd``, and for a rootless one with ``rootlesskit``, as ``moby/buildkit:rootless``.
+    :param buildkit_config: ``buildkitd.toml`` of a daemon in the pod, which tells of mirrors; nothing secret.
+    :param buildkit_resources: requests and limits of a daemon in the pod; default: none.
+    :param pod_spec: more of the pod's specification: ``nodeSelector``, ``tolerations``, ``imagePullSecrets``.
     :param cluster_id: cluster that the pod runs in, ``cls-xxxxxxxx``; default: the connection's.
+    :param region: of the cluster; default: the connection's.
     :param namespace: where in the cluster. Who may read Secrets there may read those of a build as long as it runs.
 
     :return: ``{"repository", "digest", "commit"}``.
@@ -125,8 +133,10 @@ class TkeBuildImageOperator(TkeImageOperator):
                 *TkeImageOperator.template_fields,
                 "attestations",
                 "build_args",
+                "buildkit_config",
                 "buildkit_conn_id",
                 "buildkit_image",
+                "buildkit_resources",
                 "cache_tag",
                 "cluster_id",
                 "commit",
@@ -137,6 +147,8 @@ class TkeBuildImageOperator(TkeImageOperator):
                 "git_url",
                 "namespace",
                 "platform",
+                "pod_spec",
+                "region",
                 "repository",
                 "secrets",
                 "subdirectory",
@@ -165,14 +177,20 @@ class TkeBuildImageOperator(TkeImageOperator):
         secrets: Mapping[str, str] | None = None,
         attestations: Mapping[str, str] | None = None,
         cache_tag: str | None = None,
+        buildkit_daemon: str = "shared",
         buildkit_conn_id: str = "buildkit_default",
         buildkit_image: str | None = None,
+        buildkit_config: str | None = None,
+        buildkit_resources: Mapping[str, Any] | None = None,
+        pod_spec: Mapping[str, Any] | None = None,
         cluster_id: str | None = None,
+        region: str = "",
         namespace: str = "default",
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
         check_choice("builder", builder, BUILDERS)
+        check_choice("buildkit_daemon", buildkit_daemon, DAEMONS)
         self.repository = repository
         self.git_url = git_url
         self.commit = commit
@@ -189,9 +207,14 @@ class TkeBuildImageOperator(TkeImageOperator):
         self.secrets = secrets
         self.attestations = attestations
         self.cache_tag = cache_tag
+        self.buildkit_daemon = buildkit_daemon
         self.buildkit_conn_id = buildkit_conn_id
         self.buildkit_image = buildkit_image
+        self.buildkit_config = buildkit_config
+        self.buildkit_resources = buildkit_resources
+        self.pod_spec = pod_spec
         self.cluster_id = cluster_id
+        self.region = region
         self.namespace = namespace
 
     async def perform(self, context: Context) -> ImageDict:
@@ -274,8 +297,12 @@ class TkeBuildImageOperator(TkeImageOperator):
             timeout=float(self.timeout),
             secrets=secrets,
             cache_tag=self.cache_tag or "",
+            daemon=self.buildkit_daemon,
+            configuration=self.buildkit_config or "",
+            resources=self.buildkit_resources or {},
+            pod_spec=self.pod_spec or {},
         )
-        cluster = TkeKubernetesHook(self.tke_conn_id, self.cluster_id)
+        cluster = TkeKubernetesHook(self.tke_conn_id, self.cluster_id, self.region or None)
         return BuildKitBuilder(
             hook, cluster, place, buildkit_conn_id=self.buildkit_conn_id, git_conn_id=self.git_conn_id
         )

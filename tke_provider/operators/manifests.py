@@ -165,8 +165,8 @@ class TkeApplyOperator(TkeDiffOperator):
             if self.changes_nothing:
                 return summary(differences)
             existing = [ObjectRef.of(each) for each in [*workloads(compared.ready), *workloads(surplus)]]
-            holdable = [ref for ref in existing if not _comes_with(ref.namespace, manifests)]
-            async with leases.held_within(cluster, holdable, operation_of(context).id):
+            holdable = [(ref.namespace, ref.name) for ref in existing if not _comes_with(ref.namespace, manifests)]
+            async with leases.held(cluster, holdable, operation_of(context).id):
                 for manifest in compared.ready:
                     await apply(cluster, manifest, force=self.force)
                     self.log.info("Applied %s", ObjectRef.of(manifest))

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from tke_provider.clients.scaling import find_number
 from tke_provider.domain.checks import Check, without_tests
+from tke_provider.domain.choices import check_choice
 from tke_provider.domain.demand import SIZED_AT, Choice, Policy, choose
 from tke_provider.domain.images import Image
 from tke_provider.domain.manifests import annotation
@@ -17,7 +18,7 @@ from tke_provider.domain.scaling import Bounds, Decision, owned, whole_number
 from tke_provider.domain.verdicts import State, Verdict
 from tke_provider.exceptions import ChecksFailedError, InconclusiveError, InputError
 from tke_provider.hooks.metrics import MetricsHook
-from tke_provider.operators.base import TkeWaitingOperator, check_choice, open_cluster, operation_of
+from tke_provider.operators.base import TkeWaitingOperator, open_cluster, operation_of
 from tke_provider.operators.scaling import TkeScaleServiceOperator
 from tke_provider.triggers.metrics import MetricGateTrigger
 

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING, Any, Literal, TypedDict, get_args
 
+from tke_provider.clients import leases
+from tke_provider.clients.pools import whole_pool
+from tke_provider.domain.choices import check_choice
 from tke_provider.domain.clusters import PoolKind
 from tke_provider.domain.creations import IfExists, check_confirmed, mark, recognise
 from tke_provider.domain.node_pools import NewPool, check_taints
@@ -11,15 +15,14 @@ from tke_provider.domain.pools import gave_up
 from tke_provider.domain.scaling import shortage, whole_number
 from tke_provider.domain.verdicts import State, Verdict
 from tke_provider.exceptions import ConflictError, InputError, NotFoundError, UnavailableError
-from tke_provider.hooks.tke import TkeHook
 from tke_provider.links.console import ClusterLink, NodePoolLink
-from tke_provider.operators.base import TkeWaitingOperator, check_choice, first_found, operation_of, recall
+from tke_provider.operators.base import TkeWaitingOperator, first_found, open_cluster, open_tke, operation_of, recall
 from tke_provider.operators.clusters import TO_SHOW, Fate, protected, refuse_unknown
 from tke_provider.operators.scaling import failure
 from tke_provider.triggers.node_pools import NewPoolTrigger, PoolGoneTrigger
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import AsyncIterator, Mapping, Sequence
 
     from airflow.providers.common.compat.sdk import Context
 
@@ -175,7 +178,7 @@ class TkeCreateNodePoolOperator(TkeWaitingOperator):
         from tke_provider.clients.creations import asked_once
 
         new, made_by = self.new, mark(operation_of(context).id)
-        async with await self._tke() as tke:
+        async with await open_tke(self) as tke:
             cluster = await tke.cluster(str(self.cluster_id))
             if cluster is None:
                 raise NotFoundError(f"Region {self.region} has no cluster {self.cluster_id}", way_out="check the id")
@@ -202,7 +205,7 @@ class TkeCreateNodePoolOperator(TkeWaitingOperator):
 
     async def conclude(self, context: Context, verdict: Verdict) -> MadePool:
         """Say what was made, or why its nodes did not come."""
-        async with await self._tke() as tke:
+        async with await open_tke(self) as tke:
             pool = await self._find(tke, mark(operation_of(context).id))
             if pool is None:
                 raise ConflictError(f"Node pool {self.name} was deleted meanwhile", way_out="find out by whom")
@@ -226,18 +229,14 @@ class TkeCreateNodePoolOperator(TkeWaitingOperator):
         there = await tke.node_pools(str(self.cluster_id))
         return recognise("node pool", there, self.name, made_by, self.if_exists)
 
-    async def _tke(self) -> Tke:
-        hook = TkeHook(self.tke_conn_id, self.region)
-        self.cluster_id = self.cluster_id or await hook.default_cluster()
-        self.region = self.region or (await hook.connection()).region
-        return await hook.tke()
-
 
 class TkeDeleteNodePoolOperator(TkeWaitingOperator):
     """Delete a node pool, and wait until it is gone.
 
     Its nodes leave the cluster as they are: drain them first (:class:`~tke_provider.operators.nodes.
-    TkeDrainNodesOperator`), or scale the pool to zero by a plan.
+    TkeDrainNodesOperator`), or scale the pool to zero by a plan. The pool's lease in the cluster is held while the
+    deletion is asked for, so that no plan or task is in the middle of changing it; where the connection finds no open
+    endpoint of the cluster, none is held, so let nobody change the pool by another connection then.
 
     :param node_pool: id (``np-xxxxxxxx``) or name.
     :param confirm: its name, or its id, written a second time.
@@ -250,7 +249,7 @@ class TkeDeleteNodePoolOperator(TkeWaitingOperator):
     :raises InputError: when the deletion is not confirmed, or the pool protected from it, or it cannot retain its
         machines, or pods run on its super nodes. Nothing was changed.
     :raises NotFoundError: when the first try finds no such pool. A later one takes it for done.
-    :raises BusyError: while the pool is being changed; a retry helps.
+    :raises BusyError: while the pool is being changed, by another task, a plan or the cloud; a retry helps.
     :raises DeadlineError: when it is not gone in time. It goes on being deleted.
     """
 
@@ -283,7 +282,7 @@ class TkeDeleteNodePoolOperator(TkeWaitingOperator):
         """Begin to delete it, unless that was done."""
         from tke_provider.clients.creations import asked_once
 
-        async with await self._tke() as tke:
+        async with await open_tke(self) as tke:
             try:
                 pool = await tke.node_pool(str(self.cluster_id), self.node_pool)
             except NotFoundError as error:
@@ -292,15 +291,16 @@ class TkeDeleteNodePoolOperator(TkeWaitingOperator):
                 return
             self.node_pool_id = first_found(context, _DELETED, pool.id)
             self._check(pool)
-            await asked_once(
-                lambda: self._leaving(tke, pool.id),
-                lambda: tke.delete_pool(
-                    str(self.cluster_id), pool, retain=self.instances == "retain", force=self.force
-                ),
-                f"the deletion of node pool {pool.id}",
-                patience=TO_SHOW,
-                poll_interval=self.poll_interval,
-            )
+            async with self._alone(pool, operation_of(context).id):
+                await asked_once(
+                    lambda: self._leaving(tke, pool.id),
+                    lambda: tke.delete_pool(
+                        str(self.cluster_id), pool, retain=self.instances == "retain", force=self.force
+                    ),
+                    f"the deletion of node pool {pool.id}",
+                    patience=TO_SHOW,
+                    poll_interval=self.poll_interval,
+                )
 
     def trigger(self, context: Context, deadline: float) -> PoolGoneTrigger:  # noqa: ARG002
         """Return what waits until it is gone."""
@@ -315,7 +315,7 @@ class TkeDeleteNodePoolOperator(TkeWaitingOperator):
 
     async def conclude(self, context: Context, verdict: Verdict) -> DeletedPool:
         """Say what was deleted."""
-        async with await self._tke():
+        async with await open_tke(self):
             self.node_pool_id = str(recall(context, _DELETED))
         if verdict.state is not State.PASSED:
             way_out = "it goes on being deleted; run the task again to wait for it"
@@ -337,12 +337,18 @@ class TkeDeleteNodePoolOperator(TkeWaitingOperator):
                 way_out='say instances="terminate" if they shall go with it',
             )
 
+    @contextlib.asynccontextmanager
+    async def _alone(self, pool: NodePool, operation: str) -> AsyncIterator[None]:
+        """Hold the pool's lease, as whoever changes a pool does, where the connection has a way into the cluster."""
+        try:
+            opened = await open_cluster(self)
+        except NotFoundError as closed:
+            self.log.warning("Node pool %s is deleted without its lease. %s", pool.id, closed)
+            yield
+            return
+        async with opened as cluster, leases.kept(cluster, whole_pool(pool.id), operation):
+            yield
+
     async def _leaving(self, tke: Tke, pool_id: str) -> bool | None:
         there = [each for each in await tke.node_pools(str(self.cluster_id)) if each.id == pool_id]
         return True if not there or there[0].life_state.lower() == "deleting" else None
-
-    async def _tke(self) -> Tke:
-        hook = TkeHook(self.tke_conn_id, self.region)
-        self.cluster_id = self.cluster_id or await hook.default_cluster()
-        self.region = self.region or (await hook.connection()).region
-        return await hook.tke()

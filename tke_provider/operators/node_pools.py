@@ -6,14 +6,15 @@ import asyncio
 import time
 from typing import TYPE_CHECKING, Any, TypedDict
 
+from tke_provider.clients import leases
+from tke_provider.clients.pools import whole_pool
 from tke_provider.clients.scaling import settle
 from tke_provider.domain.clusters import PoolSettings
 from tke_provider.domain.node_pools import check_taints
 from tke_provider.domain.scaling import Bounds, sizeless, whole_number
 from tke_provider.exceptions import BusyError, DeadlineError, InputError, UnavailableError
-from tke_provider.hooks.tke import TkeHook
 from tke_provider.links.console import ClusterLink, NodePoolLink
-from tke_provider.operators.base import TkeBaseOperator
+from tke_provider.operators.base import TkeBaseOperator, open_cluster, open_tke, operation_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -34,7 +35,8 @@ class Configured(TypedDict):
 class TkeConfigureNodePoolOperator(TkeBaseOperator):
     """Set who sizes a node pool and within which bounds, what its nodes are marked with, and whether it may be deleted.
 
-    Looks first, and writes once, and only what differs. What is not given stays as it is.
+    Looks first, and writes once, and only what differs. What is not given stays as it is. It holds the pool's lease in
+    the cluster while it writes, as plans and tasks that scale the pool do, so that only one of them changes it.
 
     :param node_pool: id (``np-xxxxxxxx``) or name.
     :param cluster_id: ``cls-xxxxxxxx``; default: the connection's.
@@ -49,7 +51,8 @@ class TkeConfigureNodePoolOperator(TkeBaseOperator):
     :param poll_interval: seconds between two looks.
     :returns: the pool's id, and the names of the settings that were changed.
     :raises InputError: when a setting makes no sense, or the present size lies outside the bounds. Nothing was changed.
-    :raises NotFoundError: when there is no such pool.
+    :raises NotFoundError: when there is no such pool, or no way into its cluster. Nothing was changed.
+    :raises BusyError: while another task or plan changes the pool; a retry helps. Nothing was changed.
     :raises DeadlineError: when the pool does not take the settings in time.
     """
 
@@ -98,27 +101,36 @@ class TkeConfigureNodePoolOperator(TkeBaseOperator):
             deletion_protection=self.deletion_protection,
         )
 
-    async def perform(self, context: Context) -> Configured:  # noqa: ARG002
-        """Look, write what differs, and look until the pool has it."""
+    async def perform(self, context: Context) -> Configured:
+        """Look, and where something differs, bring the pool there as its only writer."""
         settings, deadline = self.settings, time.monotonic() + self.timeout
         if not settings:
             raise InputError(f"Nothing is to be set at node pool {self.node_pool}", way_out="give a setting")
-        changed: set[str] = set()
-        async with await self._tke() as tke:
+        changed: list[str] = []
+        async with await open_tke(self) as tke:
             pool = await tke.node_pool(str(self.cluster_id), self.node_pool)
             self.node_pool_id = pool.id
             _check(pool, settings)
-            while changes := settings.changes(pool := await self._settled(tke, pool, deadline)):
-                if time.monotonic() > deadline:
-                    raise DeadlineError(
-                        f"Node pool {pool.id} does not take its settings",
-                        cause=f"it still lacks {', '.join(_names(changes))}",
-                        way_out="find out who else changes it, and run the task again",
-                    )
-                _check(pool, settings)
-                changed.update(_names(changes))
-                await self._write(tke, pool, changes)
-        return {"node_pool": pool.id, "changed": sorted(changed)}
+            if settings.changes(await self._settled(tke, pool, deadline)):
+                lease, operation = whole_pool(pool.id), operation_of(context).id
+                async with await open_cluster(self) as cluster, leases.kept(cluster, lease, operation):
+                    changed = await self._bring(tke, pool, settings, deadline)
+        return {"node_pool": pool.id, "changed": changed}
+
+    async def _bring(self, tke: Tke, pool: NodePool, settings: PoolSettings, deadline: float) -> list[str]:
+        """Write what differs, and look until the pool has it; return what was written."""
+        changed: set[str] = set()
+        while changes := settings.changes(pool := await self._settled(tke, pool, deadline)):
+            if time.monotonic() > deadline:
+                raise DeadlineError(
+                    f"Node pool {pool.id} does not take its settings",
+                    cause=f"it still lacks {', '.join(_names(changes))}",
+                    way_out="find out who else changes it, and run the task again",
+                )
+            _check(pool, settings)
+            changed.update(_names(changes))
+            await self._write(tke, pool, changes)
+        return sorted(changed)
 
     async def _settled(self, tke: Tke, pool: NodePool, deadline: float) -> NodePool:
         return await settle(tke, str(self.cluster_id), pool.id, deadline=deadline, poll_interval=self.poll_interval)
@@ -130,13 +142,6 @@ class TkeConfigureNodePoolOperator(TkeBaseOperator):
         except (BusyError, UnavailableError) as error:
             self.log.warning("%s Looking at what became of it.", error)
             await asyncio.sleep(self.poll_interval)
-
-    async def _tke(self) -> Tke:
-        hook = TkeHook(self.tke_conn_id, self.region)
-        connection = await hook.connection()
-        self.cluster_id = self.cluster_id or await hook.default_cluster()
-        self.region = self.region or connection.region
-        return await hook.tke()
 
 
 def _check(pool: NodePool, settings: PoolSettings) -> None:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING, Any, TypedDict
 
-from tke_provider.clients.nodes import cordon, uncordon
+from tke_provider.clients.nodes import cordon, keep_closed, uncordon_occupied
 from tke_provider.domain.verdicts import State, Verdict
-from tke_provider.exceptions import ConflictError, InputError
+from tke_provider.exceptions import ConflictError, InputError, TkeError
 from tke_provider.links.console import ClusterLink
-from tke_provider.operators.base import TkeWaitingOperator, open_cluster, operation_of
+from tke_provider.operators.base import TkeWaitingOperator, is_last_try, open_cluster, operation_of
 from tke_provider.operators.scaling import failure
 from tke_provider.triggers.nodes import DrainTrigger
 
@@ -30,12 +31,17 @@ class TkeDrainNodesOperator(TkeWaitingOperator):
 
     Pods of DaemonSets and of the kubelet itself stay. What would be lost is refused before anything is changed.
 
+    The write that closes a node marks it (annotation ``tke.airflow/cordoned-by``), so that a retry of a killed try, or
+    a Clear, goes on with it. Where the task ends without success, by a last error or by a person, the nodes that it
+    closed and did not empty are open again; those that were emptied, and those that somebody else had closed, stay
+    closed. A worker that dies with no retry left cannot do that: clear the task, or ``kubectl uncordon`` them.
+
     :param nodes: names as ``kubectl get nodes`` has them; a list, or a template that renders to names with commas.
     :param cluster_id: ``cls-xxxxxxxx``; default: the connection's.
     :param force: evict also pods that no controller would start anew.
     :param delete_empty_dir: evict also pods that keep data on the node (``emptyDir``).
-    :param uncordon_on_failure: open the nodes again that this task closed, when they are not empty in time. Evicted
-        pods stay where they went.
+    :param uncordon_on_failure: whether to open nodes again as said; if not, they stay closed, as ``kubectl drain``
+        leaves them. Evicted pods stay where they went.
     :param region: of the cluster; default: the connection's.
     :param timeout: seconds for the pods to go.
     :returns: the nodes, and one sentence.
@@ -54,7 +60,7 @@ class TkeDrainNodesOperator(TkeWaitingOperator):
         cluster_id: str | None = None,
         force: bool = False,
         delete_empty_dir: bool = False,
-        uncordon_on_failure: bool = False,
+        uncordon_on_failure: bool = True,
         region: str | None = None,
         timeout: float = 900.0,
         **kwargs: Any,
@@ -76,22 +82,38 @@ class TkeDrainNodesOperator(TkeWaitingOperator):
             raise InputError("No node is named", way_out="name at least one")
         return names
 
+    async def perform(self, context: Context) -> Any:
+        """Drain; where that ends without a conclusion, and no retry will go on with it, undo what was begun."""
+        names, self._concluded = ", ".join(self.names), False
+        try:
+            return await super().perform(context)
+        except asyncio.CancelledError:
+            self.log.warning("Killed while it drained %s; %s", names, await self._open(context))
+            raise
+        except TkeError as error:
+            if not self._concluded and (not error.retryable or is_last_try(context)):
+                self.log.warning("Failed to drain %s; %s", names, await self._open(context))
+            raise
+
     async def change(self, context: Context) -> None:
         """Close the nodes to new pods."""
+        operation = operation_of(context)
         async with await open_cluster(self) as cluster:
             await cordon(
                 cluster,
                 self.names,
-                operation_of(context).id,
+                operation.id,
+                closed_by=operation.lasting_id,
                 force=self.force,
                 delete_empty_dir=self.delete_empty_dir,
             )
 
-    def trigger(self, context: Context, deadline: float) -> DrainTrigger:  # noqa: ARG002
+    def trigger(self, context: Context, deadline: float) -> DrainTrigger:
         """Return what evicts the pods and waits until they are gone."""
         return DrainTrigger(
             tke_conn_id=self.tke_conn_id,
             nodes=self.names,
+            closed_by=operation_of(context).lasting_id if self.uncordon_on_failure else "",
             cluster_id=self.cluster_id,
             region=self.region,
             deadline=deadline,
@@ -101,10 +123,23 @@ class TkeDrainNodesOperator(TkeWaitingOperator):
     async def conclude(self, context: Context, verdict: Verdict) -> Drained:
         """Say what was drained, or what keeps it."""
         if verdict.state is State.PASSED:
-            return {"nodes": self.names, "reason": verdict.reason}
-        if self.uncordon_on_failure:
             async with await open_cluster(self) as cluster:
-                await uncordon(cluster, self.names, operation_of(context).id)
-        state = "are open again" if self.uncordon_on_failure else "stay closed to new pods"
-        problem = f"Nodes {', '.join(self.names)} are not drained, and {state}"
+                await keep_closed(cluster, self.names, operation_of(context).lasting_id)
+            return {"nodes": self.names, "reason": verdict.reason}
+        self._concluded = True  # what is raised below says how the nodes are
+        problem = f"Nodes {', '.join(self.names)} are not drained, and {await self._open(context)}"
         raise failure(problem, verdict, ConflictError, "let the budget allow a disruption, and run the task again")
+
+    async def _open(self, context: Context) -> str:
+        """Open the nodes again that this task closed and did not empty; return how all of them are, as a clause."""
+        if not self.uncordon_on_failure:
+            return "they stay closed to new pods"
+        try:
+            async with await open_cluster(self) as cluster:
+                opened = await uncordon_occupied(cluster, self.names, operation_of(context).lasting_id)
+        except TkeError as error:
+            self.log.warning("%s", error)
+            return "they could not be opened again: kubectl uncordon those that are to take pods"
+        if set(opened) == set(self.names):
+            return "they are open again"
+        return f"open again are {', '.join(opened) or 'none'} of them"

@@ -191,6 +191,8 @@ class TkeApplyScheduleOperator(_TkePlanOperator):
     :param poll_interval: seconds between two looks.
     :returns: a :class:`PlanResult`; a freeze changes nothing and is no failure.
     :raises ManifestError: when the plan cannot be understood. Nothing was changed.
+    :raises InputError: when ``concurrency`` or ``per_second`` lets nothing through, or a calendar does not know the
+        year. Nothing was changed.
     :raises BusyError: when other operations held some objects; a retry helps, the rest is done.
     :raises TkeError: of the kind of the first failure otherwise; tells every failure, the rest is done.
     """
@@ -214,6 +216,7 @@ class TkeApplyScheduleOperator(_TkePlanOperator):
 
     async def perform(self, context: Context) -> PlanResult:
         """Nodes up, pods up and down, nodes down."""
+        self._check_pace()
         plan, operation = parse(self.plan), operation_of(context).id
         async with self._places(plan) as places:
             survey = await self._survey(places, plan, operation, closely=False)
@@ -230,6 +233,13 @@ class TkeApplyScheduleOperator(_TkePlanOperator):
         context["ti"].xcom_push(key="result", value=result)
         refuse_failures(survey.proposal, survey.missing, done)
         return result
+
+    def _check_pace(self) -> None:
+        if self.concurrency < 1 or self.per_second <= 0:
+            raise InputError(
+                f"With a concurrency of {self.concurrency} and {self.per_second:g} services a second no plan would end",
+                way_out="let at least one at a time, and more than none a second",
+            )
 
     async def _services(self, places: Iterable[_Place], survey: _Survey, operation: str) -> list[Outcome]:
         done: list[Outcome] = []
@@ -267,7 +277,7 @@ class TkeApplyScheduleOperator(_TkePlanOperator):
     async def _pools(
         self, survey: _Survey, pools: Sequence[_Pool], operation: str, direction: Direction
     ) -> list[Outcome]:
-        work = [each for each in pools if not each[2].blockers and each[1].moves(each[2].direction) == direction]
+        work = [each for each in pools if not each[2].blockers and each[1].moves(each[2]) == direction]
         deadline = time.monotonic() + self.pool_timeout
 
         async def one(place: _Place, pool: FoundPool, row: Row) -> Outcome:
@@ -284,7 +294,7 @@ class TkeApplyScheduleOperator(_TkePlanOperator):
         """Give back the leases that an earlier try of this operation died with, where nothing was left to do."""
         for place, pool, _ in survey.pools:
             lease = whole_pool(pool.pool.id)
-            await leases.release(place.cluster, lease.namespace, lease.name, operation)
+            await leases.give_back(place.cluster, [(lease.namespace, lease.name)], operation)
 
     def _told(self, done: list[Outcome]) -> list[Outcome]:
         for each in done:

@@ -6,8 +6,9 @@ import abc
 import asyncio
 import contextlib
 import time
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
 
+from tke_provider.domain.choices import check_choice
 from tke_provider.domain.manifests import ObjectRef, images_of, is_awaited, is_rolled_out, stamp, workloads
 from tke_provider.domain.releases import Record, Stage, check_service, lease_names
 from tke_provider.domain.rollouts import MAX_CRASHES, Release, revision_of
@@ -15,7 +16,7 @@ from tke_provider.domain.verdicts import State, Verdict
 from tke_provider.exceptions import ConflictError, ForbiddenError, NotFoundError, RolloutError, TkeError
 from tke_provider.links.console import ClusterLink, WorkloadLink
 from tke_provider.operators.assets import emit_release
-from tke_provider.operators.base import TkeWaitingOperator, check_choice, is_last_try, open_cluster, operation_of
+from tke_provider.operators.base import InCluster, TkeWaitingOperator, is_last_try, open_cluster, operation_of
 from tke_provider.triggers.rollouts import RolloutTrigger
 
 if TYPE_CHECKING:
@@ -98,9 +99,7 @@ class TkeReleaseOperator(TkeWaitingOperator, abc.ABC):
 
     async def start(self, cluster: Cluster, draft: Record, manifests: list[Manifest], context: Context) -> None:
         """Write down what is intended, and apply it. Its leases are held."""
-        from tke_provider.clients.releases import ServiceRelease
-
-        release = await ServiceRelease.begin(cluster, draft, manifests)
+        release = await self.begin(cluster, draft, manifests)
         try:
             for ref in await release.apply():
                 self.log.info("Applied %s", ref)
@@ -108,6 +107,17 @@ class TkeReleaseOperator(TkeWaitingOperator, abc.ABC):
             if error.retryable and not is_last_try(context):
                 raise
             raise await self._undone(release, str(error)) from error
+
+    async def begin(
+        self, cluster: Cluster, draft: Record, manifests: Sequence[Manifest], beside: Sequence[Manifest] = ()
+    ) -> ServiceRelease:
+        """Write down what is intended, and show what it changes."""
+        from tke_provider.clients.releases import ServiceRelease
+
+        release = await ServiceRelease.begin(cluster, draft, manifests, beside)
+        if release.record.diff:
+            self.log.info("What changes: %s", release.record.diff["markdown"])
+        return release
 
     # --- change -----------------------------------------------------------------------------------------------------
 
@@ -139,9 +149,10 @@ class TkeReleaseOperator(TkeWaitingOperator, abc.ABC):
             stamp(manifests, operation, draft.commit)
             self._awaited = [ObjectRef.of(each) for each in manifests if is_awaited(each)]
             names = lease_names(draft.service, map(ObjectRef.of, workloads(manifests)))
+            held = [(self.namespace, name) for name in names]
             await self._ensure_namespace(cluster, operation)
             try:
-                async with leases.held(cluster, self.namespace, names, operation):
+                async with leases.held(cluster, held, operation, and_beyond=True):
                     await self._refuse_undone(cluster, operation)
                     await self.start(cluster, draft, manifests, context)
             except TkeError as error:
@@ -271,7 +282,7 @@ class TkeReleaseOperator(TkeWaitingOperator, abc.ABC):
                 cause=reason,
                 way_out="correct the service and deploy again",
             )
-        verdict = await self._way_back(release).wait()
+        verdict = await wait_for_the_old(self, release).wait()
         old = ", ".join(f"{name} {image}" for name, image in release.record.previous.items())
         if verdict.state is State.PASSED:
             await release.undone()
@@ -284,22 +295,6 @@ class TkeReleaseOperator(TkeWaitingOperator, abc.ABC):
             f"{problem} and was rolled back to {old}, which does not serve either ({verdict.reason})",
             cause=reason,
             way_out="look at it now",
-        )
-
-    def _way_back(self, release: ServiceRelease) -> RolloutTrigger:
-        """Return what waits for the old version, holding the leases until it serves."""
-        return RolloutTrigger(
-            tke_conn_id=self.tke_conn_id,
-            deadline=time.time() + self.rollback_timeout,
-            poll_interval=self.poll_interval,
-            namespace=self.namespace,
-            cluster_id=self.cluster_id,
-            region=self.region,
-            workloads=_names(release.record.workloads_before()),
-            service=release.record.service,
-            operation=release.record.op,
-            back=True,
-            max_crashes=self.max_crashes,
         )
 
     async def _result(self, release: ServiceRelease) -> Release:
@@ -327,6 +322,32 @@ class TkeReleaseOperator(TkeWaitingOperator, abc.ABC):
 
     def _service(self) -> str:
         return self.service or ""
+
+
+class Restores(InCluster, Protocol):
+    """A task that puts back what was there before a release."""
+
+    namespace: str
+    rollback_timeout: float
+    poll_interval: float
+    max_crashes: int
+
+
+def wait_for_the_old(task: Restores, release: ServiceRelease) -> RolloutTrigger:
+    """Return what waits for the old version, holding the leases until it serves."""
+    return RolloutTrigger(
+        tke_conn_id=task.tke_conn_id,
+        deadline=time.time() + task.rollback_timeout,
+        poll_interval=task.poll_interval,
+        namespace=task.namespace,
+        cluster_id=task.cluster_id,
+        region=task.region,
+        workloads=_names(release.record.workloads_before()),
+        service=release.record.service,
+        operation=release.record.op,
+        back=True,
+        max_crashes=task.max_crashes,
+    )
 
 
 def _names(refs: Sequence[ObjectRef]) -> list[str]:

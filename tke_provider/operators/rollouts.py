@@ -6,7 +6,8 @@ import dataclasses
 from typing import TYPE_CHECKING, Any
 
 from tke_provider.domain.images import Image, ImageDict
-from tke_provider.domain.manifests import Manifest, pin
+from tke_provider.domain.manifests import Manifest, ObjectRef, pin
+from tke_provider.domain.shutdowns import risks, served
 from tke_provider.exceptions import InputError
 from tke_provider.hooks.manifests import ManifestSource
 from tke_provider.links.commits import CommitLink
@@ -76,10 +77,17 @@ class TkeDeployServiceOperator(TkeReleaseOperator):
         """Return the manifests with the images in them."""
         images = {name: Image.parse(image) for name, image in self.images.items()}
         manifests = pin(await self._read(), images, allow_tags=self.allow_tags)
+        for workload in self.served(manifests):
+            for risk in risks(workload):
+                self.log.warning("%s may lose requests: %s", ObjectRef.of(workload), risk)
         commit = ",".join(sorted({image.commit for image in images.values() if image.commit})) or self.commit or ""
         return dataclasses.replace(
             draft, commit=commit, images={name: str(image) for name, image in images.items()}
         ), manifests
+
+    def served(self, manifests: Sequence[Manifest]) -> list[Manifest]:
+        """Return the workloads that are sent requests, as far as the manifests say."""
+        return served(manifests)
 
     def _service(self) -> str:
         named = {name.partition("/")[0] for name in self.images}

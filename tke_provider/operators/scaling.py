@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 from tke_provider.clients import leases
 from tke_provider.clients.pools import newest_activity, rules_of, whole_pool
 from tke_provider.clients.scaling import APPS, find_number, resize, resize_pool
+from tke_provider.domain.choices import check_choice
 from tke_provider.domain.manifests import ObjectRef, annotation
 from tke_provider.domain.operations import SIZED_BY
 from tke_provider.domain.pools import gave_up, ruled
@@ -36,13 +37,12 @@ from tke_provider.exceptions import (
     TkeError,
 )
 from tke_provider.hooks.kubernetes import TkeKubernetesHook
-from tke_provider.hooks.tke import TkeHook
 from tke_provider.links.console import ClusterLink, NodePoolLink, WorkloadLink
 from tke_provider.operators.base import (
     TkeWaitingOperator,
-    check_choice,
     first_found,
     open_cluster,
+    open_tke,
     operation_of,
     recall,
 )
@@ -287,7 +287,7 @@ class TkeScaleNodePoolOperator(TkeWaitingOperator):
 
     async def perform(self, context: Context) -> Decision:
         """Leave the pool alone where it lies beyond the size in the only direction allowed, else bring it there."""
-        async with await self._tke() as tke:
+        async with await open_tke(self) as tke:
             pool = await self._find(tke)
             if self._steps(pool) and (rules := await rules_of(tke, pool)):
                 raise ruled(pool, rules)
@@ -305,7 +305,7 @@ class TkeScaleNodePoolOperator(TkeWaitingOperator):
         """Make one write, look, make the next, until none is left."""
         lease, operation = whole_pool(self.node_pool_id), operation_of(context).id
         async with (
-            await self._tke() as tke,
+            await open_tke(self) as tke,
             await self._cluster() as cluster,
             leases.kept(cluster, lease, operation, and_beyond=True),
         ):
@@ -335,7 +335,7 @@ class TkeScaleNodePoolOperator(TkeWaitingOperator):
 
     async def conclude(self, context: Context, verdict: Verdict) -> Decision:
         """Give the lease back, and say what was decided, or why the nodes did not come."""
-        async with await self._tke() as tke:
+        async with await open_tke(self) as tke:
             pool = await self._find(tke)
             await self._give_back(context)
             activities = await tke.scaling_activities(group) if (group := pool.autoscaling_group_id) else []
@@ -352,13 +352,6 @@ class TkeScaleNodePoolOperator(TkeWaitingOperator):
             for name, value in (("minimum", self.minimum), ("maximum", self.maximum))
         )
         return steps(pool, self.size, minimum, maximum, through_bounds=self.on_autoscaler == "bounds")
-
-    async def _tke(self) -> Tke:
-        hook = TkeHook(self.tke_conn_id, self.region)
-        connection = await hook.connection()
-        self.cluster_id = self.cluster_id or await hook.default_cluster()
-        self.region = self.region or connection.region
-        return await hook.tke()
 
     async def _cluster(self) -> Cluster:
         return await TkeKubernetesHook(self.tke_conn_id, self.cluster_id, self.region).cluster()

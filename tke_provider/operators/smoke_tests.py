@@ -6,11 +6,12 @@ import dataclasses
 from typing import TYPE_CHECKING, Any
 
 from tke_provider.domain.checks import Check, without_tests
+from tke_provider.domain.choices import check_choice
 from tke_provider.domain.images import Image, ImageDict
 from tke_provider.domain.smoke_tests import PROBES, Probe, SmokeTest
 from tke_provider.domain.verdicts import State, Verdict
 from tke_provider.exceptions import ChecksFailedError, InputError
-from tke_provider.operators.base import TkeWaitingOperator, check_choice
+from tke_provider.operators.base import TkeWaitingOperator
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

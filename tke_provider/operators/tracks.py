@@ -10,7 +10,7 @@ from tke_provider.domain.manifests import ObjectRef, stamp
 from tke_provider.domain.metrics import Gate
 from tke_provider.domain.releases import has_way_back
 from tke_provider.domain.smoke_tests import SmokeTest
-from tke_provider.domain.tracks import beside, deployment_of, door, is_second, leading_to, named, risks
+from tke_provider.domain.tracks import beside, deployment_of, door, is_second, leading_to, named
 from tke_provider.exceptions import ManifestError
 from tke_provider.operators.rollouts import TkeDeployServiceOperator
 
@@ -60,24 +60,35 @@ class TkeTrackDeployOperator(TkeDeployServiceOperator, abc.ABC):
     def last_step(self) -> int:
         """How many steps a release has in which there are two versions."""
 
-    def meanwhile(self, services: Sequence[Manifest]) -> Sequence[Manifest]:  # noqa: ARG002  # not each strategy does
-        """Return what else is changed only while the release goes on, of the Services that lead to the pods."""
+    async def meanwhile(
+        self,
+        cluster: Cluster,  # noqa: ARG002  # not each strategy needs to ask
+        services: Sequence[Manifest],  # noqa: ARG002
+        deployment: Manifest,  # noqa: ARG002
+        stable: Manifest,  # noqa: ARG002
+    ) -> Sequence[Manifest]:
+        """Return what else is there, or is changed, only while the release goes on.
+
+        :param services: those that lead to the pods that serve.
+        :param deployment: as it is to be.
+        :param stable: as it serves.
+        """
         return ()
 
     async def intend(self, cluster: Cluster, draft: Record) -> tuple[Record, list[Manifest]]:
         """Check the inputs, and return the manifests with the images in them."""
         draft, manifests = await super().intend(cluster, draft)
-        deployment = deployment_of(manifests, self.strategy)
         self._gates()
-        self._smoke_tests(deployment["metadata"]["name"])
-        for risk in risks(deployment):
-            self.log.warning("%s may lose requests: %s", ObjectRef.of(deployment), risk)
+        self._smoke_tests(deployment_of(manifests, self.strategy)["metadata"]["name"])
         return draft, manifests
+
+    def served(self, manifests: Sequence[Manifest]) -> list[Manifest]:
+        """Return the Deployment: its Services may be others' manifests."""
+        return [deployment_of(manifests, self.strategy)]
 
     async def start(self, cluster: Cluster, draft: Record, manifests: list[Manifest], context: Context) -> None:  # noqa: ARG002
         """Write down what is intended. Whatever waits takes the steps."""
         from tke_provider.clients.objects import place
-        from tke_provider.clients.releases import ServiceRelease
 
         await place(cluster, manifests, self.namespace)
         deployment = deployment_of(manifests, self.strategy)
@@ -85,16 +96,16 @@ class TkeTrackDeployOperator(TkeDeployServiceOperator, abc.ABC):
         self._name = deployment["metadata"]["name"]
         if stable is None or await self._is_same(cluster, deployment, stable):
             # Nothing to compare with, or nothing to compare: then it is a plain rollout.
-            await ServiceRelease.begin(cluster, dataclasses.replace(draft, step=self.last_step), manifests)
+            await self.begin(cluster, dataclasses.replace(draft, step=self.last_step), manifests)
             return
         services = await self._services(cluster, draft, deployment)
         second = beside(deployment, self.track, int(stable["spec"].get("replicas", 1)))
-        await self._refuse_namesake(cluster, second)
         front = door(services, deployment, self.track)
-        extra = [each for each in (front, second) if each]
-        more = [*self.meanwhile(services)]
+        more = [*await self.meanwhile(cluster, services, deployment, stable)]
         stamp(more, draft.op, draft.commit)
-        await ServiceRelease.begin(cluster, draft, manifests, [*extra, *more])
+        aside = {ObjectRef.of(each): each for each in (front, second, *more) if each}
+        await self._refuse_namesake(cluster, [ref for ref, each in aside.items() if is_second(each)])
+        await self.begin(cluster, draft, manifests, [*aside.values()])
 
     async def _is_same(self, cluster: Cluster, deployment: Manifest, stable: Manifest) -> bool:
         """Whether no pod would change."""
@@ -112,13 +123,14 @@ class TkeTrackDeployOperator(TkeDeployServiceOperator, abc.ABC):
         found = [known.get(ObjectRef.of(each)) or as_it_was(each) for each in live if not is_second(each)]
         return leading_to(found, deployment)
 
-    async def _refuse_namesake(self, cluster: Cluster, second: Manifest) -> None:
-        live = await cluster.get(ObjectRef.of(second))
-        if live is not None and not is_second(live):
-            raise ManifestError(
-                f"{ObjectRef.of(second)} is somebody's own, and the second version would take its name",
-                way_out="rename it, or use TkeDeployServiceOperator",
-            )
+    async def _refuse_namesake(self, cluster: Cluster, seconds: Sequence[ObjectRef]) -> None:
+        for ref in seconds:
+            live = await cluster.get(ref)
+            if live is not None and not is_second(live):
+                raise ManifestError(
+                    f"{ref} is somebody's own, and the second version would take its name",
+                    way_out="rename it, or use TkeDeployServiceOperator",
+                )
 
     def tracking(self) -> dict[str, Any]:
         """Return the arguments that whatever takes the steps has beside those of every release."""

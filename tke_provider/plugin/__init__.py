@@ -38,7 +38,7 @@ class TkePlugin(AirflowPlugin):
 
     name = "tke"
     fastapi_apps = _Lazily()
-    # One bundle: on the page, all services; in the tabs, what a DAG or a run released.
+    # One bundle: on the page, all services; in the tabs, what a DAG, a run or a task released.
     react_apps = [  # noqa: RUF012  # as Airflow declares it
         {"name": _TITLE, "bundle_url": _BUNDLE, "destination": "nav", "url_route": "tke", "category": "browse"},
         {"name": _TITLE, "bundle_url": _BUNDLE, "destination": "dag", "url_route": "tke"},

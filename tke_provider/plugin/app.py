@@ -15,9 +15,11 @@ def app() -> FastAPI:
     from starlette.staticfiles import StaticFiles
 
     from tke_provider.plugin import board, webhooks
+    from tke_provider.plugin.deliveries import Starter
 
-    made = FastAPI(openapi_url=None, redirect_slashes=False)
-    made.include_router(webhooks.router())
+    starter = Starter()
+    made = FastAPI(openapi_url=None, redirect_slashes=False, lifespan=starter.running)
+    made.include_router(webhooks.router(starter))
     made.include_router(board.router())
     # The page itself holds nothing that a stranger may not see.
     made.mount("/static", StaticFiles(directory=Path(__file__).parent / "static"))

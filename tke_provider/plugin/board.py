@@ -14,16 +14,16 @@ from typing import TYPE_CHECKING, Any
 from tke_provider.domain.assets import release_uri
 from tke_provider.exceptions import TkeError
 from tke_provider.plugin import events, plans
-from tke_provider.plugin.looks import Looks
+from tke_provider.plugin.looks import PATIENCE, Looks, no_answer
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
     from fastapi import APIRouter
 
-    from tke_provider.domain.observations import Observation
+    from tke_provider.clients.kubernetes import Cluster
     from tke_provider.domain.releases import Record
 
-PATIENCE = 5.0
-"""Seconds that the cluster has to say how a service is."""
 _DAYS = 30
 """Of the figures of delivery."""
 
@@ -39,14 +39,20 @@ def router() -> APIRouter:
     looks = Looks(lambda place: look(*place))
 
     @routes.get("/releases")
-    async def releases(dag_id: str = "", run_id: str = "") -> list[dict[str, Any]]:
-        return await run_in_threadpool(events.releases, dag_id, run_id)
+    async def releases(dag_id: str = "", run_id: str = "", task_id: str = "") -> list[dict[str, Any]]:
+        return await run_in_threadpool(events.releases, dag_id, run_id, task_id)
 
     @routes.get("/live")
     async def live(cluster: str, namespace: str, service: str) -> dict[str, Any]:
         if not await run_in_threadpool(events.is_known, release_uri(cluster, namespace, service)):
             raise HTTPException(404, "nothing was released there")
         return await looks.at((cluster, namespace, service))
+
+    @routes.get("/changes")
+    async def changes(cluster: str, namespace: str, service: str, revision: int) -> dict[str, Any]:
+        if not await run_in_threadpool(events.is_known, release_uri(cluster, namespace, service)):
+            raise HTTPException(404, "nothing was released there")
+        return await changed(cluster, namespace, service, revision)
 
     @routes.get("/calendars")
     async def calendars() -> list[dict[str, Any]]:
@@ -58,22 +64,47 @@ def router() -> APIRouter:
 async def look(cluster_id: str, namespace: str, service: str) -> dict[str, Any]:
     """Ask the cluster how a service is; whatever keeps it from answering is an answer, too."""
     from tke_provider.clients.observations import observe
+
+    async def ask(cluster: Cluster) -> dict[str, Any]:
+        observation, records = await observe(cluster, namespace, service)
+        return {**dataclasses.asdict(observation), **_history(records)}
+
+    return await _asked(cluster_id, ask, {"health": "unknown"})
+
+
+async def changed(cluster_id: str, namespace: str, service: str, revision: int) -> dict[str, Any]:
+    """Return what a release changed (``markdown``), or the ``reason`` why that cannot be told."""
+    from tke_provider.clients.releases import numbered
+
+    async def ask(cluster: Cluster) -> dict[str, Any]:
+        record = await numbered(cluster, namespace, service, revision)
+        if record is None or record.diff is None:
+            return {"reason": "the record of this release is gone, or holds no diff"}
+        return {"markdown": record.diff["markdown"]}
+
+    return await _asked(cluster_id, ask, {})
+
+
+async def _asked(
+    cluster_id: str, ask: Callable[[Cluster], Awaitable[dict[str, Any]]], unknown: dict[str, Any]
+) -> dict[str, Any]:
+    """Return what the cluster says, or why it says nothing."""
     from tke_provider.hooks.kubernetes import TkeKubernetesHook
 
-    async def ask() -> tuple[Observation, list[Record]]:
+    async def answer() -> dict[str, Any]:
         async with await TkeKubernetesHook("tke_default", cluster_id).cluster() as cluster:
-            return await observe(cluster, namespace, service)
+            return await ask(cluster)
 
     try:
-        observation, records = await asyncio.wait_for(ask(), PATIENCE)
+        return await asyncio.wait_for(answer(), PATIENCE)
     except asyncio.TimeoutError:
-        return {"health": "unknown", "reason": f"the cluster did not answer within {PATIENCE:g} seconds"}
+        return {**unknown, "reason": no_answer(PATIENCE)}
     except TkeError as error:
-        return {"health": "unknown", "reason": str(error)}
-    return {**dataclasses.asdict(observation), **_history(records)}
+        return {**unknown, "reason": str(error)}
 
 
 def _history(records: list[Record]) -> dict[str, Any]:
+    from tke_provider.domain.diffs import counts_in_words
     from tke_provider.domain.dora import figures
 
     now = datetime.now(timezone.utc)
@@ -83,6 +114,7 @@ def _history(records: list[Record]) -> dict[str, Any]:
             {name: getattr(record, name) for name in shown}
             | {
                 "stage": record.stage.value,
+                "changes": counts_in_words(record.diff["counts"]) if record.diff else "",
                 "started": record.started and record.started.isoformat(),
                 "finished": record.finished and record.finished.isoformat(),
             }

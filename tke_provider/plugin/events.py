@@ -14,17 +14,22 @@ MOST = 1000
 """How many services are read at most."""
 
 
-def releases(dag_id: str = "", run_id: str = "") -> list[dict[str, Any]]:
+def releases(dag_id: str = "", run_id: str = "", task_id: str = "") -> list[dict[str, Any]]:
     """Return the newest good release of every service, newest first: what was told of it, and by which run.
 
     :param dag_id: only what this DAG released.
     :param run_id: only what this run released.
+    :param task_id: only what this task released.
     """
     from airflow.models.asset import AssetEvent, AssetModel
     from airflow.utils.session import create_session
     from sqlalchemy import func, select
 
-    wanted = {AssetEvent.source_dag_id: dag_id, AssetEvent.source_run_id: run_id}
+    wanted = {
+        AssetEvent.source_dag_id: dag_id,
+        AssetEvent.source_run_id: run_id,
+        AssetEvent.source_task_id: task_id,
+    }
     # Of each asset, so that a busy service cannot hide a quiet one. Ids grow with time.
     newest = (
         select(func.max(AssetEvent.id))

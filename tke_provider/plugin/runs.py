@@ -1,81 +1,130 @@
-"""Starting runs from within the API server; the only file that knows Airflow's inside for it.
+"""Starting runs from within the API server; with ``deliveries``, what knows Airflow's inside for it.
 
-There is no user behind a delivery, so there is no login for Airflow's public API. This is what ``airflow dags trigger``
-calls.
+There is no user behind a delivery, so there is no login for Airflow's public API. This is what its own API does.
 """
 
 from __future__ import annotations
 
-import enum
+import functools
+from datetime import datetime, timezone
 from typing import TYPE_CHECKING
 
 from tke_provider.domain.pushes import Move, superseded
 from tke_provider.exceptions import InputError, NotFoundError, UnavailableError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping
+    from uuid import UUID
 
+    from airflow.serialization.definitions.dag import SerializedDAG
+    from sqlalchemy.orm import Session
     from sqlalchemy.sql.dml import Update
 
 
-class Started(enum.Enum):
-    """What became of the wish for a run."""
+def check(session: Session, dag_id: str, confs: Collection[Mapping[str, str]]) -> bool:
+    """Check that a DAG would take these parameters now; return whether its runs wait because it is paused.
 
-    NEW = "started"
-    WAITS = "started; it waits, for the DAG is paused"
-    KNOWN = "it was delivered before"
-
-
-def start(dag_id: str, run_id: str, conf: Mapping[str, str], by: str) -> Started:
-    """Start a run once; parameters are checked against the DAG's.
-
-    :param by: shown in Airflow as who triggered the run.
     :raises NotFoundError: when there is no such DAG.
     :raises UnavailableError: when its file cannot be imported: a run would be of an older version of it.
-    :raises InputError: when the DAG refuses the parameters.
+    :raises InputError: when the DAG refuses the parameters, or is not to be started by hand.
     """
-    from airflow.api.common.trigger_dag import trigger_dag
-    from airflow.exceptions import DagNotFound, DagRunAlreadyExists, ParamValidationError
-    from airflow.utils.types import DagRunTriggeredByType
-    from sqlalchemy.exc import IntegrityError
+    from airflow.exceptions import ParamValidationError
+    from airflow.models.dag import DagModel
+    from airflow.utils.types import DagRunType
 
-    paused = _paused(dag_id)
+    found = session.get(DagModel, dag_id)
+    if found is None or found.is_stale:
+        raise _missing(dag_id)
+    if found.has_import_errors:
+        raise UnavailableError(f"The file of DAG {dag_id} cannot be imported", way_out="mend it, and deliver again")
+    allowed = getattr(found, "allowed_run_types", None)  # Airflow 3.2 has it
+    if allowed is not None and DagRunType.MANUAL not in allowed:
+        raise InputError(f"DAG {dag_id} allows no manual runs", way_out="allow them, or name another DAG")
+    params = _latest(session, dag_id).params
     try:
-        trigger_dag(
-            dag_id=dag_id,
+        for conf in confs:
+            params.deep_merge(dict(conf)).validate()
+    except (ParamValidationError, ValueError) as error:
+        raise _refused(dag_id, error) from error
+    return bool(found.is_paused)
+
+
+def existing(session: Session, dag_id: str, run_ids: Collection[str]) -> set[str]:
+    """Return which of these runs are there."""
+    from airflow.models import DagRun
+    from sqlalchemy import select
+
+    there = select(DagRun.run_id).where(DagRun.dag_id == dag_id, DagRun.run_id.in_(run_ids))
+    return {str(each) for each in session.scalars(there)}
+
+
+def start(session: Session, dag_id: str, run_id: str, conf: Mapping[str, str], by: str) -> bool:
+    """Start a run, as a part of the session's transaction; return whether it was not there yet.
+
+    :param by: shown in Airflow as who triggered the run.
+
+    Errors are those of :func:`check`.
+    """
+    from airflow.utils.state import DagRunState
+    from airflow.utils.types import DagRunTriggeredByType, DagRunType
+
+    if existing(session, dag_id, [run_id]):
+        return False
+    check(session, dag_id, [conf])
+    try:
+        _latest(session, dag_id).create_dagrun(
             run_id=run_id,
+            run_after=datetime.now(timezone.utc),
             conf=dict(conf),
+            run_type=DagRunType.MANUAL,
             triggered_by=DagRunTriggeredByType.REST_API,
             triggering_user_name=by,
+            state=DagRunState.QUEUED,
+            session=session,
         )
-    except (DagRunAlreadyExists, IntegrityError):  # the second, where two arrive in the same moment
-        return Started.KNOWN
-    except DagNotFound as error:
-        raise _missing(dag_id) from error
-    except (ParamValidationError, ValueError) as error:
-        raise InputError(
-            f"DAG {dag_id} refuses the parameters", cause=str(error), way_out="correct params in the connection"
-        ) from error
-    return Started.WAITS if paused else Started.NEW
+    except ValueError as error:
+        raise _refused(dag_id, error) from error
+    return True
 
 
-def _paused(dag_id: str) -> bool:
-    """Return whether runs of a DAG wait; refuse one that is gone or broken, which triggering does not look at."""
-    from airflow.models.dag import DagModel
+def _latest(session: Session, dag_id: str) -> SerializedDAG:
+    from airflow.models.serialized_dag import SerializedDagModel as Model
+    from sqlalchemy import select
 
-    dag = DagModel.get_current(dag_id)
-    if dag is None or dag.is_stale:
+    newest = select(Model.dag_version_id, Model.dag_hash).where(Model.dag_id == dag_id)
+    found = session.execute(newest.order_by(Model.created_at.desc()).limit(1)).first()
+    if found is None:
         raise _missing(dag_id)
-    if dag.has_import_errors:
-        raise UnavailableError(f"The file of DAG {dag_id} cannot be imported", way_out="mend it, and deliver again")
-    return bool(dag.is_paused)
+    return _read(dag_id, *found)
+
+
+@functools.lru_cache(maxsize=64)
+def _read(dag_id: str, version: UUID, dag_hash: str) -> SerializedDAG:  # noqa: ARG001  # a version without runs changes in place
+    """Read a DAG: a large one takes longer than an answer may."""
+    from airflow.models.serialized_dag import SerializedDagModel
+    from airflow.utils.session import create_session
+    from sqlalchemy import select
+
+    # Not the session of this thread: whoever asks is in the middle of a transaction of it, which this would end.
+    with create_session(scoped=False) as session:
+        found = session.scalar(select(SerializedDagModel).where(SerializedDagModel.dag_version_id == version))
+        dag: SerializedDAG | None = found and found.dag
+    if dag is None:
+        raise _missing(dag_id)
+    return dag
+
+
+def _refused(dag_id: str, error: Exception) -> InputError:
+    return InputError(
+        f"DAG {dag_id} refuses the parameters", cause=str(error), way_out="correct params in the connection"
+    )
 
 
 def _missing(dag_id: str) -> NotFoundError:
     return NotFoundError(f"There is no DAG {dag_id}", way_out="correct dag_id in the connection")
 
 
-def skip_superseded(dag_id: str, line: str) -> list[str]:
+def skip_superseded(session: Session, dag_id: str, line: str) -> list[str]:
     """Skip every task of the runs of a branch that need not begin; they end as soon as their turn comes.
 
     A run that Airflow is just looking at, or that has begun, is left alone.
@@ -84,7 +133,6 @@ def skip_superseded(dag_id: str, line: str) -> list[str]:
     :return: the ids of the runs that were skipped.
     """
     from airflow.models import DagRun
-    from airflow.utils.session import create_session
     from airflow.utils.state import DagRunState
     from sqlalchemy import select
 
@@ -95,12 +143,11 @@ def skip_superseded(dag_id: str, line: str) -> list[str]:
         .order_by(DagRun.id)
         .with_for_update(skip_locked=True, of=DagRun)
     )
-    with create_session() as session:
-        runs = {run.run_id: run for run in session.scalars(waiting).unique()}
-        moves = [move for each in runs if (move := Move.read(each))]
-        skipped = [each for each in superseded(moves) if session.connection().execute(_skip(dag_id, each)).rowcount]
-        for run_id in skipped:
-            runs[run_id].note = "Superseded by a later push of its branch"
+    runs = {run.run_id: run for run in session.scalars(waiting).unique()}
+    moves = [move for each in runs if (move := Move.read(each))]
+    skipped = [each for each in superseded(moves) if session.connection().execute(_skip(dag_id, each)).rowcount]
+    for run_id in skipped:
+        runs[run_id].note = "Superseded by a later push of its branch"
     return skipped
 
 

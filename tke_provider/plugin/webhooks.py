@@ -1,7 +1,7 @@
 """The receiver: one address a source, ``POST /tke/webhooks/<connection id>``.
 
-A delivery is measured, its sender authenticated over the raw bytes, and only then read. It starts a run before it is
-answered, so that an answer of 202 means that the commit is not lost; the pipeline's work begins later, elsewhere.
+A delivery is measured, its sender authenticated over the raw bytes, and only then read. What it asks for is kept before
+it is answered, so that an answer of 202 means that the commit is not lost; the run is started after the answer.
 
 The same body starts one run, whatever its headers say: hosts sign the body, and the delivery's id is a header that
 whoever repeats a delivery can change. The run is found by its id in Airflow's database, so that holds over restarts and
@@ -23,7 +23,7 @@ from tke_provider.domain.senders import SENDERS, is_authentic, payload_of
 from tke_provider.exceptions import InputError, NotFoundError, TkeError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable
 
     from fastapi import APIRouter
     from starlette.requests import Request
@@ -31,9 +31,12 @@ if TYPE_CHECKING:
 
     from tke_provider.domain.pushes import Push
     from tke_provider.hooks.webhooks import Source
+    from tke_provider.plugin.deliveries import Starter
 
 MAX_BODY = 1 << 20
 """Bytes. GitHub sends up to 25 MB for pushes of thousands of commits; those are refused, and said in the log."""
+MAX_HEADERS = 16 << 10
+"""Bytes of all headers. Those of hosts are a tenth of it."""
 PATIENCE = 10.0
 """Seconds that a body may take to arrive; what hosts wait for an answer."""
 AT_ONCE = 128
@@ -83,10 +86,14 @@ class Rates:
         return 0
 
 
-def router() -> APIRouter:
-    """Return the routes of the receiver."""
+def router(starter: Starter) -> APIRouter:
+    """Return the routes of the receiver.
+
+    :param starter: starts what was taken, after the answer.
+    """
     from anyio import CapacityLimiter, to_thread
     from fastapi import APIRouter
+    from starlette.background import BackgroundTask
     from starlette.responses import JSONResponse
 
     # Threads of its own: a flood of deliveries leaves Airflow its own.
@@ -99,11 +106,12 @@ def router() -> APIRouter:
             return Answer(HTTPStatus.TOO_MANY_REQUESTS, "too many deliveries at once", retry_after=1)
         reading += 1
         try:
-            body = await _body(request)
+            body = _unreadable(request) or await _body(request)
             if isinstance(body, Answer):
                 return body
             headers = {name.lower(): value for name, value in request.headers.items()}
-            return await to_thread.run_sync(answer_to, source, headers, body, rates, limiter=threads)
+            with starter.answering():
+                return await to_thread.run_sync(answer_to, source, headers, body, rates, limiter=threads)
         finally:
             reading -= 1
 
@@ -111,7 +119,8 @@ def router() -> APIRouter:
         answer = await answered(source, request)
         answer.log(source)
         more = {"Retry-After": str(answer.retry_after)} if answer.retry_after else None
-        return JSONResponse(answer.told(), answer.status, more)
+        after = BackgroundTask(starter.wake) if answer.status < HTTPStatus.MULTIPLE_CHOICES else None
+        return JSONResponse(answer.told(), answer.status, more, background=after)
 
     # Not by decorator: the annotations of a nested function are text that FastAPI could not resolve.
     receive.__annotations__ = {"source": str, "request": _request_type()}
@@ -126,7 +135,7 @@ def _request_type() -> type[Any]:
 
 
 def answer_to(name: str, headers: dict[str, str], body: bytes, rates: Rates) -> Answer:
-    """Judge one delivery, and start what it asks for. Every way out is an answer."""
+    """Judge one delivery, and keep what it asks for. Every way out is an answer."""
     try:
         return _judged(name, headers, body, rates)
     except TkeError as error:
@@ -149,14 +158,14 @@ def _judged(name: str, headers: dict[str, str], body: bytes, rates: Rates) -> An
         return Answer(HTTPStatus.SERVICE_UNAVAILABLE, str(error))
     if not is_authentic(source.sender, source.secret, headers, body, time.time()):
         return Answer(HTTPStatus.UNAUTHORIZED, "its signature is missing, wrong or too old")
-    if wait := rates.take(name, source.per_minute):
+    if wait := rates.take(name.lower(), source.per_minute):
         said = f"more than {source.per_minute} deliveries a minute"
         return Answer(HTTPStatus.TOO_MANY_REQUESTS, said, retry_after=wait)
-    return _started(source, headers, body)
+    return _accepted(source, headers, body)
 
 
-def _started(source: Source, headers: dict[str, str], body: bytes) -> Answer:
-    from tke_provider.plugin.runs import Started, start
+def _accepted(source: Source, headers: dict[str, str], body: bytes) -> Answer:
+    from tke_provider.plugin.deliveries import Intent, accept
 
     pushes = SENDERS[source.sender].read(headers, payload_of(headers, body))
     if isinstance(pushes, str):
@@ -165,24 +174,33 @@ def _started(source: Source, headers: dict[str, str], body: bytes) -> Answer:
     confs = {push: conf for push, conf in wanted if not isinstance(conf, str)}
     if not confs:
         return Answer(HTTPStatus.OK, f"nothing to build: {wanted[0][1]}")
-    delivery = hashlib.sha256(body).hexdigest()[:32]
-    runs = {run_id_of(source.name, push, delivery): (push, conf) for push, conf in confs.items()}
-    dag_id, by = source.wanted.dag_id, f"webhook:{source.name}"
-    became = {run_id: start(dag_id, run_id, conf, by) for run_id, (_, conf) in runs.items()}
-    new = {run_id: what for run_id, what in became.items() if what is not Started.KNOWN}
+    delivery, dag_id, by = hashlib.sha256(body).hexdigest()[:32], source.wanted.dag_id, f"webhook:{source.name}"
+    intents = {
+        (run_id := run_id_of(source.name, push, delivery)): Intent(dag_id, run_id, conf, by, _line(source, push))
+        for push, conf in confs.items()
+    }
+    new, waits = accept(list(intents.values()))
     if not new:
-        return Answer(HTTPStatus.OK, Started.KNOWN.value)
-    _make_way(source, [runs[run_id][0] for run_id in new])
-    return Answer(HTTPStatus.ACCEPTED, next(iter(new.values())).value, tuple(new))
+        return Answer(HTTPStatus.OK, "it was delivered before")
+    said = "accepted; the run waits, for the DAG is paused" if waits else "accepted"
+    return Answer(HTTPStatus.ACCEPTED, said, tuple(each.run_id for each in new))
 
 
-def _make_way(source: Source, started: Iterable[Push]) -> None:
-    from tke_provider.plugin.runs import skip_superseded
+def _line(source: Source, push: Push) -> str:
+    """Return which runs make way for that of a push."""
+    return line_of(source.name, push) if source.build == "latest" and push.branch else ""
 
-    for push in started:
-        if source.build == "latest" and push.branch:
-            for skipped in skip_superseded(source.wanted.dag_id, line_of(source.name, push)):
-                log.info("Run %s makes way for a later push", skipped)
+
+def _unreadable(request: Request) -> Answer | None:
+    """Return the answer to what need not be read, going by its headers."""
+    if sum(len(name) + len(value) for name, value in request.headers.raw) > MAX_HEADERS:
+        return Answer(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, f"the headers are larger than {MAX_HEADERS} bytes")
+    if request.headers.get("content-encoding", "identity").lower() != "identity":
+        # What is signed is what was packed; and a small body may be a large one.
+        return Answer(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "the body is compressed")
+    if int(request.headers.get("content-length") or 0) > MAX_BODY:
+        return Answer(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"the body is larger than {MAX_BODY} bytes")
+    return None
 
 
 async def _body(request: Request) -> bytes | Answer:

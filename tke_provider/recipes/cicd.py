@@ -169,9 +169,12 @@ def _builder(spec: Spec) -> dict[str, Any]:
     return {
         "builder": "buildkit",
         "buildkit_image": given.image,
+        "buildkit_daemon": given.daemon,
         "buildkit_conn_id": given.connection,
+        "buildkit_config": given.config,
         "namespace": given.namespace,
         "cluster_id": spec.environments[0].cluster,
+        "region": spec.environments[0].region or "",
         "cache_tag": given.cache,
         "secrets": dict(given.secrets),
         "attestations": dict(given.attestations),

@@ -16,6 +16,7 @@ from tke_provider.operators.freezes import TkeFreezeWindowOperator
 from tke_provider.operators.manifests import TkeApplyOperator, TkeDiffOperator
 from tke_provider.operators.metrics import TkeMetricGateOperator
 from tke_provider.operators.promotions import TcrPromoteImageOperator
+from tke_provider.operators.rollbacks import TkeUndoReleasesOperator
 from tke_provider.operators.rollouts import TkeDeployServiceOperator
 from tke_provider.operators.scans import TcrScanGateOperator
 from tke_provider.operators.smoke_tests import TkeSmokeTestOperator
@@ -58,12 +59,11 @@ class Release:
                 steps.append(promote)
             if rules := closed(self.spec, environment):
                 steps.append(self._close(rules))
-            steps.append(self._deploys(there, approval))
-            if environment.smoke_tests:
-                steps.append(self._smoke_tests())
-            if environment.watch:
-                steps.append(self._watch(environment.watch))
-            chain(*steps)
+            group_of_deploys, deploys = self._deploys(there, approval)
+            checks = self._checks()
+            chain(*steps, group_of_deploys, *checks)
+            if self.spec.undo == "together":
+                [group_of_deploys, *checks] >> self._undo(deploys)
         return group, there
 
     def _moves(self) -> bool:
@@ -141,13 +141,15 @@ class Release:
 
     # --- deploy -----------------------------------------------------------------------------------------------------
 
-    def _deploys(self, images: Mapping[str, Any], approval: TkeApprovalOperator | None) -> TaskGroup:
+    def _deploys(
+        self, images: Mapping[str, Any], approval: TkeApprovalOperator | None
+    ) -> tuple[TaskGroup, dict[str, TkeDeployServiceOperator]]:
         """Return one deploy a service, each after those that it depends on."""
         with TaskGroup(group_id="deploy") as group:
             deploys = {each.name: self._deploy(each, images[each.name], approval) for each in self.spec.services}
             for service in self.spec.services:
                 [deploys[other] for other in service.depends_on] >> deploys[service.name]
-        return group
+        return group, deploys
 
     def _deploy(self, service: Service, image: Any, approval: TkeApprovalOperator | None) -> TkeDeployServiceOperator:
         kind, options = self._strategy(service)
@@ -180,6 +182,8 @@ class Release:
             return TkeBlueGreenDeployOperator, {**options, **({} if strategy.keep is None else {"keep": strategy.keep})}
         if strategy.steps:
             options["steps"] = [{"weight": weight, "pause": strategy.pause or 0} for weight in strategy.steps]
+        if strategy.traffic:
+            options["traffic"] = strategy.traffic
         return TkeCanaryDeployOperator, options
 
     def _manifests(self, service: Service) -> dict[str, Any]:
@@ -204,7 +208,30 @@ class Release:
         pulled = f"ti.xcom_pull(task_ids='{service.name}.unit_tests')"
         return f"{{{{ ({pulled} or {{}}).get('reason', 'tested when it was built') }}}}"
 
+    def _undo(self, deploys: Mapping[str, TkeDeployServiceOperator]) -> TkeUndoReleasesOperator:
+        """Put back what was deployed here where a part of it, or a check, fails.
+
+        A teardown waits until all is done, runs whatever became of it, and leaves the run's state to the others.
+        """
+        undo = TkeUndoReleasesOperator(
+            task_id="undo",
+            releases={name: of(deploy) for name, deploy in deploys.items()},
+            namespace=self.environment.namespace,
+            **cluster_of(self.environment),
+        )
+        undo.as_teardown()
+        return undo
+
     # --- look -------------------------------------------------------------------------------------------------------
+
+    def _checks(self) -> list[TaskGroup | TkeMetricGateOperator]:
+        """Return what is looked at once everything is up, in this order."""
+        checks: list[TaskGroup | TkeMetricGateOperator] = []
+        if self.environment.smoke_tests:
+            checks.append(self._smoke_tests())
+        if self.environment.watch:
+            checks.append(self._watch(self.environment.watch))
+        return checks
 
     def _smoke_tests(self) -> TaskGroup:
         ports = {each.name: each.port for each in self.spec.services}

@@ -7,15 +7,12 @@ from typing import TYPE_CHECKING, Any
 from tke_provider.domain.blue_green import GREEN, KEPT, SWITCHED, TAKEN
 from tke_provider.domain.manifests import ObjectRef
 from tke_provider.domain.rollouts import assess, newest_hash
-from tke_provider.domain.tracks import HASH, TRACK, is_second, narrowed
-from tke_provider.domain.verdicts import State, Verdict
+from tke_provider.domain.tracks import HASH, TRACK, leads
+from tke_provider.domain.verdicts import State, Verdict, failed
 from tke_provider.triggers.tracks import TrackTrigger
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from tke_provider.clients.releases import ServiceRelease
-    from tke_provider.domain.manifests import Manifest
 
 
 class BlueGreenTrigger(TrackTrigger):
@@ -48,7 +45,8 @@ class BlueGreenTrigger(TrackTrigger):
         verdict = await self.whole(release)
         if verdict.state is State.PASSED:
             await release.apply()  # the Services too, by now
-        return verdict
+            return verdict
+        return await self._deserted(release) or verdict
 
     async def _bring_up(self, release: ServiceRelease) -> Verdict | None:
         blue = await self.stable(release)
@@ -71,6 +69,8 @@ class BlueGreenTrigger(TrackTrigger):
         verdict = await self.second_is_up(release)
         if verdict.state is State.PASSED:
             verdict = await self.stays_good(release, self.keep)
+        elif deserted := await self._deserted(release):
+            verdict = deserted
         if verdict.state is not State.PASSED:
             return Verdict(verdict.state, f"after the switch: {verdict.reason}")
         await release.note(step=KEPT, since=None)
@@ -82,14 +82,13 @@ class BlueGreenTrigger(TrackTrigger):
         await release.apply(but=switched)
         await release.note(step=TAKEN)
 
-    def _services(self, release: ServiceRelease) -> list[Manifest]:
-        return [each for each in release.record.meanwhile if each["kind"] == "Service" and not is_second(each)]
+    async def _deserted(self, release: ServiceRelease) -> Verdict | None:
+        """Say so when the Services lead to green alone and none of its pods answers; whoever does gets the requests.
 
-    async def _lead(self, release: ServiceRelease, where: Mapping[str, str]) -> None:
-        """Have the Services lead there."""
-        for service in self._services(release):
-            wanted = narrowed(service, where)
-            live = await release.cluster.get(ObjectRef.of(wanted))
-            if live is None or live["spec"].get("selector") != wanted["spec"]["selector"]:
-                await release.cluster.apply(wanted)
-                self.log.info("%s leads to %s", ObjectRef.of(wanted), where)
+        That is done here, because the task may take a while to resume and undo the rest.
+        """
+        live = [await release.cluster.get(ObjectRef.of(each)) for each in self._services(release)]
+        if not any(leads(each, TRACK) for each in live) or await self.second_answers(release):
+            return None
+        await self._lead(release, {})
+        return failed(f"no pod of {ObjectRef.of(self.second(release))} answers any more")

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from tke_provider.domain.diffs import Change, in_words
 from tke_provider.domain.manifests import JOB
+from tke_provider.domain.phrases import some
 from tke_provider.domain.releases import Stage
 from tke_provider.domain.verdicts import Verdict, failed, passed, pending
 from tke_provider.hooks.kubernetes import TkeKubernetesHook
@@ -82,8 +83,7 @@ class DriftTrigger(TkeBaseTrigger):
             new = [self.namespace] if self.namespace else []
             differences = (await compare(cluster, wanted, force=True, new_namespaces=new)).differences
         found = [str(each) for each in differences if each.change is not Change.UNCHANGED]
-        more = f" and {len(found) - _SHOWN} more" if len(found) > _SHOWN else ""
-        reason = "; ".join(found[:_SHOWN]) + more if found else f"what is live is as applied: {in_words(differences)}"
+        reason = some(found, _SHOWN, "; ") or f"what is live is as applied: {in_words(differences)}"
         return passed(reason) if bool(found) is (self.expect == "drift") else pending(reason)
 
     async def _released(self, cluster: Cluster) -> Sequence[Manifest] | Verdict:

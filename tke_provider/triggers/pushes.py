@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.triggers.base import BaseEventTrigger, TriggerEvent
 
-from tke_provider.clients.git import check_source
+from tke_provider.clients.git import check_source, host_of
 from tke_provider.domain.pushes import same_place
 from tke_provider.exceptions import InputError, TkeError
 
@@ -25,8 +25,11 @@ if TYPE_CHECKING:
 
     from tke_provider.domain.repositories import TaggedImage
 
-_AT_ONCE = asyncio.Semaphore(8)
-"""How many hosts are asked in the same moment: a host that hangs delays its own repository only."""
+LONGEST_LOOK = 30.0
+"""Seconds after which a look at a host that hangs is given up."""
+Circle = dict[str, list["PushTrigger"]]
+"""Who watches in this process what shares a stream: the watchers by the asset's name."""
+_circles: dict[Hashable, Circle] = {}
 
 
 def asset_name(git_url: str, branch: str) -> str:
@@ -58,15 +61,15 @@ class PushTrigger(BaseEventTrigger, abc.ABC):
     async def news(self, position: str | None) -> Sequence[tuple[str, dict[str, str] | None]]:
         """Return what came after a position, in its order: the next position, and what to tell, if anything."""
 
+    @abc.abstractmethod
     def shared_stream_key(self) -> Hashable:
-        """Return a key, which is what lets the position follow the stored event."""
-        return (type(self).__name__, self.asset)
+        """Return what is the same for all that are looked at in one loop: those of one host and login."""
 
     @classmethod
     def create_shared_stream_producer(cls, kwargs: dict[str, Any]) -> SharedStreamProducer:
-        """Return what looks and keeps the position.
+        """Return what looks and keeps the positions.
 
-        :raises InputError: before Airflow 3.3, which has no place for the position.
+        :raises InputError: before Airflow 3.3, which has no place for a position.
         """
         try:
             from airflow.triggers.shared_stream import SharedStreamProducer as _  # noqa: F401
@@ -76,26 +79,35 @@ class PushTrigger(BaseEventTrigger, abc.ABC):
             ) from error
         from tke_provider.triggers.push_streams import PushStream
 
-        return PushStream(cls(**kwargs))
+        return PushStream(_circles.setdefault(cls(**kwargs).shared_stream_key(), {}))
 
     async def filter_shared_stream(self, shared_stream: AsyncIterator[Any]) -> AsyncIterator[TriggerEvent]:
-        """Tell of every news that has something to tell."""
-        async for told in shared_stream:
-            if told is not None:
-                yield TriggerEvent(told)
+        """Join those that are looked at, and tell of every news of this one."""
+        circle = _circles.setdefault(self.shared_stream_key(), {})
+        circle.setdefault(self.asset, []).append(self)
+        try:
+            async for asset, told in shared_stream:
+                if asset == self.asset:
+                    yield TriggerEvent(told)
+        finally:
+            circle[self.asset].remove(self)
+            if not circle[self.asset]:
+                del circle[self.asset]
 
     async def look(self, position: str | None) -> Sequence[tuple[str, dict[str, str] | None]]:
         """Ask once; a host that does not answer is asked again later, and its reason is logged."""
         try:
-            async with _AT_ONCE:
-                return await self.news(position)
+            return await asyncio.wait_for(self.news(position), LONGEST_LOOK)
+        except asyncio.TimeoutError:
+            why = f"no answer within {LONGEST_LOOK:g} seconds"
         except TkeError as error:
-            self.log.warning("Cannot look at %s, trying again in %g seconds: %s", self.asset, self.every, error)
-            return ()
+            why = str(error)
+        self.log.warning("Cannot look at %s, trying again in %g seconds: %s", self.asset, self.every, why)
+        return ()
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Say what is missing, where Airflow does not share streams."""
-        self.create_shared_stream_producer({})
+        self.create_shared_stream_producer(self.serialize()[1])
         yield TriggerEvent(None)  # pragma: no cover  # never reached; makes this a generator
 
 
@@ -127,6 +139,10 @@ class GitHeadTrigger(PushTrigger):
             f"{type(self).__module__}.{type(self).__qualname__}",
             {"git_url": self.git_url, "branch": self.branch, "git_conn_id": self.git_conn_id, "every": self.every},
         )
+
+    def shared_stream_key(self) -> Hashable:
+        """Return the host and the login there."""
+        return (type(self).__name__, host_of(self.git_url), self.git_conn_id)
 
     async def news(self, position: str | None) -> Sequence[tuple[str, dict[str, str] | None]]:
         """Return the branch's head, where it is another one than before."""
@@ -178,6 +194,10 @@ class TcrImageTrigger(PushTrigger):
         """Return ids; the login is looked up anew each time."""
         names = ("repository", "tag", "registry_id", "region", "tke_conn_id", "every")
         return f"{type(self).__module__}.{type(self).__qualname__}", {name: getattr(self, name) for name in names}
+
+    def shared_stream_key(self) -> Hashable:
+        """Return the registry."""
+        return (type(self).__name__, self.tke_conn_id, self.region, self.registry_id)
 
     async def news(self, position: str | None) -> Sequence[tuple[str, dict[str, str] | None]]:
         """Return what was pushed since."""

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import time
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from tke_provider.clients.leases import Renewal
 from tke_provider.domain.manifests import JOB, ObjectRef, annotation
 from tke_provider.domain.operations import OPERATION
-from tke_provider.domain.rollouts import MAX_CRASHES, assess
+from tke_provider.domain.rollouts import MAX_CRASHES
 from tke_provider.domain.verdicts import State, Verdict, failed, passed, pending
 from tke_provider.exceptions import ConflictError
 from tke_provider.hooks.kubernetes import TkeKubernetesHook
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
 
     from tke_provider.clients.kubernetes import Cluster
+    from tke_provider.clients.rollouts import RolloutLook
 
 _LEAST_SECONDS = 1.0  # between two looks, however much changes
 _QUIET_SECONDS = 20.0  # between two looks while nothing changes
@@ -82,7 +83,7 @@ class RolloutTrigger(TkeBaseTrigger):
         self._listener = Listener(self._concerns)
         self._watches: list[Watch] = []
         self._cluster: Cluster | None = None
-        self._renewed = 0.0
+        self._renewal = Renewal()
 
     # --- looking ----------------------------------------------------------------------------------------------------
 
@@ -94,42 +95,31 @@ class RolloutTrigger(TkeBaseTrigger):
 
     async def _up(self, cluster: Cluster, workloads: Sequence[str]) -> Verdict:
         """Say whether all workloads, ``Kind/name`` each, are up."""
-        verdicts = [await self._assess(cluster, *each.split("/", 1)) for each in workloads]
+        from tke_provider.clients.rollouts import RolloutLook
+
+        look = RolloutLook(cluster, self.namespace)
+        verdicts = [await self._assess(look, *each.split("/", 1)) for each in workloads]
         by_state = {verdict.state: verdict for verdict in reversed(verdicts)}
         for state in (State.FAILED, State.PENDING):
             if state in by_state:
                 return by_state[state]
         return passed("; ".join(verdict.reason for verdict in verdicts) or "there is nothing to wait for")
 
-    async def _assess(self, cluster: Cluster, kind: str, name: str) -> Verdict:
+    async def _assess(self, look: RolloutLook, kind: str, name: str) -> Verdict:
         ref = ObjectRef(_api_version(kind), kind, self.namespace, name)
-        workload = await cluster.get(ref)
+        workload = await look.cluster.get(ref)
         if workload is None:
             # Deleted under our eyes; a question may be asked before the thing is there.
             return failed(f"{ref} was deleted meanwhile") if self.operation else pending(f"{ref} does not exist yet")
         other = annotation(workload, OPERATION)
         if self.operation and not self.back and other != self.operation:
             return failed(f"{ref} was changed meanwhile by {other or 'somebody who leaves no name'}")
-        verdict = assess(workload, (), ())
-        if verdict.state is State.PASSED:
-            return verdict
-        selector = _selector(workload["spec"]["selector"])
-        pods = await cluster.list("v1", "Pod", self.namespace, label_selector=selector)
-        replica_sets = []
-        if kind == "Deployment":
-            replica_sets = await cluster.list(_APPS, "ReplicaSet", self.namespace, label_selector=selector)
-        events = await cluster.list("v1", "Event", self.namespace, field_selector="type=Warning")
-        return assess(workload, pods, replica_sets, events, self.max_crashes)
+        return await look.assess(workload, self.max_crashes)
 
     async def _hold(self, cluster: Cluster, names: Sequence[str]) -> None:
         """Renew the leases when it is time; whoever lost one must not go on."""
-        from tke_provider.clients import leases
-
-        now = time.monotonic()
-        if self.operation and now - self._renewed > leases.RENEW_SECONDS:
-            for name in names:
-                await leases.renew(cluster, self.namespace, name, self.operation)
-            self._renewed = now
+        if self.operation:
+            await self._renewal.renew(cluster, [(self.namespace, name) for name in names], self.operation)
 
     # --- waiting ----------------------------------------------------------------------------------------------------
 
@@ -206,13 +196,3 @@ class RolloutTrigger(TkeBaseTrigger):
 
 def _api_version(kind: str) -> str:
     return "batch/v1" if kind == JOB else _APPS
-
-
-def _selector(selector: dict[str, Any]) -> str:
-    """Return a label selector as a query has it."""
-    parts = [f"{key}={value}" for key, value in (selector.get("matchLabels") or {}).items()]
-    for each in selector.get("matchExpressions") or ():
-        key, values = each["key"], ",".join(each.get("values") or ())
-        operators = {"In": f"{key} in ({values})", "NotIn": f"{key} notin ({values})", "Exists": key}
-        parts.append(operators.get(each["operator"], f"!{key}"))
-    return ",".join(parts)

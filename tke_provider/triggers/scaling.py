@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import time
 from typing import TYPE_CHECKING, Any
 
+from tke_provider.clients.leases import Renewal
+from tke_provider.clients.pools import PoolNodes, whole_pool
 from tke_provider.domain.manifests import ObjectRef
 from tke_provider.domain.scaling import assess_pool, assess_scale, assess_size, shortage
 from tke_provider.domain.verdicts import Verdict, failed
@@ -14,7 +15,7 @@ from tke_provider.triggers.base import TkeBaseTrigger
 from tke_provider.triggers.rollouts import RolloutTrigger
 
 if TYPE_CHECKING:
-    from tke_provider.clients.kubernetes import Cluster, Objects
+    from tke_provider.clients.rollouts import RolloutLook
 
 
 class NodePoolTrigger(TkeBaseTrigger):
@@ -53,7 +54,8 @@ class NodePoolTrigger(TkeBaseTrigger):
         self.at_least = at_least
         self.seen = seen
         self.operation = operation
-        self._renew_at = 0.0
+        self._renewal = Renewal()
+        self._nodes = PoolNodes()
 
     async def look(self) -> Verdict:
         """Look at the pool, its nodes, and where nodes are missing at what its scaling group says."""
@@ -62,7 +64,7 @@ class NodePoolTrigger(TkeBaseTrigger):
         await self._renew()
         async with await hook.tke() as tke:
             pool = await tke.node_pool(cluster_id, self.node_pool)
-            nodes = await tke.nodes(cluster_id, pool.id)
+            nodes = await self._nodes.get(tke, cluster_id, pool)
             verdict = assess_pool(pool, nodes, self.desired, at_least=self.at_least)
             if verdict.final or pool.ready >= pool.desired or not pool.autoscaling_group_id:
                 return verdict
@@ -72,7 +74,6 @@ class NodePoolTrigger(TkeBaseTrigger):
     async def ended_by_person(self) -> None:
         """Give the lease back. The size stays: whoever ended the wait sees it, and knows which they want."""
         from tke_provider.clients import leases
-        from tke_provider.clients.pools import whole_pool
 
         if self.operation:
             lease = whole_pool(self.node_pool)
@@ -80,14 +81,10 @@ class NodePoolTrigger(TkeBaseTrigger):
                 await leases.release(cluster, lease.namespace, lease.name, self.operation)
 
     async def _renew(self) -> None:
-        from tke_provider.clients import leases
-        from tke_provider.clients.pools import whole_pool
-
-        if self.operation and time.monotonic() >= self._renew_at:
+        if self.operation and self._renewal.due:
             lease = whole_pool(self.node_pool)
             async with await self._kubernetes().cluster() as cluster:
-                await leases.renew(cluster, lease.namespace, lease.name, self.operation)
-            self._renew_at = time.monotonic() + leases.RENEW_SECONDS
+                await self._renewal.renew(cluster, [(lease.namespace, lease.name)], self.operation)
 
     def _kubernetes(self) -> TkeKubernetesHook:
         return TkeKubernetesHook(self.tke_conn_id, self.cluster_id, self.region)
@@ -115,15 +112,15 @@ class SizeTrigger(RolloutTrigger):
         async with await self._hook().cluster() as cluster:
             await leases.release(cluster, self.namespace, self.service, self.operation)
 
-    async def _assess(self, cluster: Cluster, kind: str, name: str) -> Verdict:
+    async def _assess(self, look: RolloutLook, kind: str, name: str) -> Verdict:
         ref = ObjectRef("apps/v1", kind, self.namespace, name)
-        workload = await cluster.get(ref)
+        workload = await look.cluster.get(ref)
         if workload is None:
             return failed(f"{ref} was deleted meanwhile")
         verdict = assess_size(workload, self.size, at_least=self.at_least)
         if verdict.final:
             return verdict
-        return assess_size(workload, self.size, *await _clues(cluster, self.namespace), at_least=self.at_least)
+        return assess_size(workload, self.size, *await look.clues(workload), at_least=self.at_least)
 
 
 class ScaleTrigger(TkeBaseTrigger):
@@ -159,14 +156,13 @@ class ScaleTrigger(TkeBaseTrigger):
         self.operation = operation
         self.size = size
         self.at_least = at_least
+        self._renewal = Renewal()
 
     async def look(self) -> Verdict:
         """Look at its scale and its pods."""
-        from tke_provider.clients import leases
-
         ref = ObjectRef(self.api_version, self.kind, self.namespace, self.name)
         async with await self._hook().cluster() as cluster:
-            await leases.renew(cluster, self.namespace, self.name, self.operation)
+            await self._renewal.renew(cluster, [(self.namespace, self.name)], self.operation)
             scale = await cluster.get_scale(ref)
             selector = (scale.get("status") or {}).get("selector")
             pods = await cluster.list("v1", "Pod", self.namespace, label_selector=selector) if selector else None
@@ -181,12 +177,3 @@ class ScaleTrigger(TkeBaseTrigger):
 
     def _hook(self) -> TkeKubernetesHook:
         return TkeKubernetesHook(self.tke_conn_id, self.cluster_id, self.region)
-
-
-async def _clues(cluster: Cluster, namespace: str) -> tuple[Objects, Objects, Objects]:
-    """Return pods, replica sets and warnings: what says why a pod is not available."""
-    return (
-        await cluster.list("v1", "Pod", namespace),
-        await cluster.list("apps/v1", "ReplicaSet", namespace),
-        await cluster.list("v1", "Event", namespace, field_selector="type=Warning"),
-    )

@@ -42,9 +42,10 @@ class ScanTrigger(TkeBaseTrigger):
         self.digest = digest
         self.limits = dict(limits)
         self.scanned_before = scanned_before
+        self._pages: dict[int, int] = {}
 
     async def look(self) -> Verdict:
         """Look at what the scanner says."""
         async with await TcssHook(self.tke_conn_id).tcss() as tcss:
-            scan = await tcss.scan(self.registry_id, self.repository, self.digest)
+            scan = await tcss.scan(self.registry_id, self.repository, self.digest, self._pages)
         return judge(scan, self.limits, scanned_before=self.scanned_before)

@@ -11,12 +11,13 @@ import copy
 import datetime as dt
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from tke_provider.domain.load_balancers import SHARE
 from tke_provider.domain.manifests import ObjectRef, annotation, workloads
 from tke_provider.domain.metrics import Gate
 from tke_provider.domain.operations import COMMIT, OPERATION
 from tke_provider.domain.releases import Stage
 from tke_provider.domain.smoke_tests import SmokeTest
-from tke_provider.domain.tracks import is_second, named, needed, pods_pattern
+from tke_provider.domain.tracks import is_second, named, narrowed, needed, pods_pattern
 from tke_provider.domain.verdicts import State, Verdict, failed, passed, pending
 from tke_provider.exceptions import NotFoundError
 from tke_provider.hooks.metrics import MetricsHook
@@ -112,23 +113,44 @@ class TrackTrigger(RolloutTrigger):
             raise NotFoundError(f"{ref} was deleted meanwhile", way_out="ask who did, then deploy again")
         return live
 
-    async def second_is_up(self, release: ServiceRelease, replicas: int | None = None) -> Verdict:
+    def second(self, release: ServiceRelease) -> Manifest:
+        """Return the Deployment of the second version, as it was written down."""
+        return copy.deepcopy(workloads(each for each in release.record.meanwhile if is_second(each))[0])
+
+    async def second_is_up(self, release: ServiceRelease, wanted: Manifest | None = None) -> Verdict:
         """Have the second version, with a door of its own, and say whether it is up.
 
-        :param replicas: how many pods it is to have; default: as many as was written down.
+        :param wanted: its Deployment; default: as it was written down.
         """
-        second = copy.deepcopy([each for each in release.record.meanwhile if is_second(each)])
-        wanted = workloads(second)[0]
-        ref, spec = ObjectRef.of(wanted), wanted["spec"]
-        spec["replicas"] = replicas = replicas or spec["replicas"]
+        wanted = wanted or self.second(release)
+        ref = ObjectRef.of(wanted)
         live = await release.cluster.get(ref)
         if live is not None and release.record.is_taken(ref, live):
             return failed(f"{ref} was changed meanwhile by {annotation(live, OPERATION) or 'somebody'}")
-        if live is None or annotation(live, OPERATION) != self.operation or live["spec"]["replicas"] != replicas:
-            for each in (*needed(release.record.applied, release.record.before), *second):
+        if live is None or _differs(live, wanted):
+            doors = [each for each in release.record.meanwhile if is_second(each) and each["kind"] == "Service"]
+            for each in (*needed(release.record.applied, release.record.before), *doors, wanted):
                 await release.cluster.apply(each)
-            self.log.info("%s gets %d pods of the new version", ObjectRef.of(wanted), replicas)
+            self.log.info("%s gets %d pods of the new version", ref, wanted["spec"]["replicas"])
         return await self._up(release.cluster, [f"{ref.kind}/{ref.name}"])
+
+    async def second_answers(self, release: ServiceRelease) -> bool:
+        """Whether any pod of the second version takes requests."""
+        live = await release.cluster.get(ObjectRef.of(self.second(release)))
+        return bool(live and (live.get("status") or {}).get("availableReplicas"))
+
+    def _services(self, release: ServiceRelease) -> list[Manifest]:
+        """Return the Services that are led elsewhere meanwhile, as they were."""
+        return [each for each in release.record.meanwhile if each["kind"] == "Service" and not is_second(each)]
+
+    async def _lead(self, release: ServiceRelease, where: Mapping[str, str]) -> None:
+        """Have these Services lead there; to all pods where nothing is said."""
+        for service in self._services(release):
+            wanted = narrowed(service, where)
+            live = await release.cluster.get(ObjectRef.of(wanted))
+            if live is None or live["spec"].get("selector") != wanted["spec"]["selector"]:
+                await release.cluster.apply(wanted)
+                self.log.info("%s leads to %s", ObjectRef.of(wanted), dict(where) or "all pods")
 
     async def stays_good(self, release: ServiceRelease, seconds: float) -> Verdict:
         """Say whether the new version, which is up, was found good for that long; counted over a death of ours."""
@@ -190,8 +212,19 @@ class TrackTrigger(RolloutTrigger):
         )
 
     async def whole(self, release: ServiceRelease) -> Verdict:
-        """Say whether everything that is released is up."""
-        return await self._up(release.cluster, [f"{ref.kind}/{ref.name}" for ref in release.record.awaited()])
+        """Say whether everything that is released is up. Until then the second version serves, and must not break."""
+        verdict = await self._up(release.cluster, [f"{ref.kind}/{ref.name}" for ref in release.record.awaited()])
+        seconds = [ObjectRef.of(each) for each in workloads(release.record.meanwhile)]
+        if verdict.state is not State.PENDING or not seconds or await release.cluster.get(seconds[0]) is None:
+            return verdict
+        second = await self._up(release.cluster, [f"{ref.kind}/{ref.name}" for ref in seconds])
+        return failed(f"while it takes over: {second.reason}") if second.state is State.FAILED else verdict
+
+
+def _differs(live: Manifest, wanted: Manifest) -> bool:
+    return live["spec"]["replicas"] != wanted["spec"]["replicas"] or any(
+        annotation(live, key) != annotation(wanted, key) for key in (OPERATION, SHARE)
+    )
 
 
 def _ended(release: ServiceRelease) -> Verdict:

@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import dataclasses
 import logging
+import time
 from typing import TYPE_CHECKING, Any
 
 from tke_provider.exceptions import TkeError
@@ -21,7 +22,9 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-_RETRY_SECONDS = 5.0
+_FIRST_PAUSE = 0.5  # seconds before a watch that ended at once is begun again; then twice as many, and so on
+_LONGEST_PAUSE = 30.0
+_STEADY_SECONDS = 20.0  # a watch that held for so long is begun again at once
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -76,17 +79,25 @@ class Watch:
 
     async def _follow(self, hook: TkeKubernetesHook) -> None:
         """Watch without end, beginning again whenever the cluster closes the stream or it breaks."""
+        pause = 0.0
         while True:
-            await self._once(hook)
+            began = time.monotonic()
+            said = await self._once(hook)
+            steady = time.monotonic() - began >= _STEADY_SECONDS
+            pause = 0.0 if steady else min(max(_FIRST_PAUSE, 2 * pause), _LONGEST_PAUSE)
+            # Those who wait look by themselves meanwhile, and tell their users what they meet.
+            self.works = steady and not said
+            if said:
+                log.warning("Watching %s in %s broke off: %s", self.scope.kind, self.scope.namespace, said)
+            await asyncio.sleep(pause)
 
-    async def _once(self, hook: TkeKubernetesHook) -> None:
+    async def _once(self, hook: TkeKubernetesHook) -> str:
+        """Watch until the stream ends; return why it broke, nothing where the cluster closed it."""
         try:
             await self._stream(hook)
         except TkeError as error:
-            # Those who wait look by themselves meanwhile, and tell their users what they meet.
-            self.works = False
-            log.warning("Watching %s in %s broke off: %s", self.scope.kind, self.scope.namespace, error)
-            await asyncio.sleep(_RETRY_SECONDS)
+            return str(error)
+        return ""
 
     async def _stream(self, hook: TkeKubernetesHook) -> None:
         """Tell everybody of every change, until the cluster closes the stream."""

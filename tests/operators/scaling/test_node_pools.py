@@ -67,13 +67,8 @@ def run(desired: int | str, **more: Any) -> dict[str, Any]:
     return scale(desired, **more).execute({"ti": Instance()})
 
 
-def pool(cloud, name: str = "web") -> dict[str, Any]:
-    pools = cloud._ask("GET", "state", {})["clusters"]["cls-local000"]["pools"].values()
-    return next(each for each in pools if each["name"] == name)
-
-
 def numbers(cloud, name: str = "web") -> tuple[int, int, int]:
-    found = pool(cloud, name)
+    found = cloud.pool(name)
     return found["minimum"], found["desired"], found["maximum"]
 
 
@@ -103,11 +98,12 @@ def replayed(cloud) -> list[tuple[int, int, int]]:
 
 
 def test_a_pool_grows_and_the_decision_says_from_where_to_where(cloud):
+    web = cloud.pool()["id"]
     assert run("3") == {
-        "target": "node pool np-regular0 (web)",
+        "target": f"node pool {web} (web)",
         "from": 1,
         "to": 3,
-        "reason": "node pool np-regular0 has 3 nodes, all ready",
+        "reason": f"node pool {web} has 3 nodes, all ready",
         "owner": "",
     }
     assert [call["action"] for call in writes(cloud)] == [SET_SIZE]
@@ -123,7 +119,7 @@ def test_a_pool_shrinks_until_the_last_surplus_node_has_left(cloud):
     run(4)
     assert run(2)["from"] == 4
     nodes = cloud._ask("GET", "state", {})["clusters"]["cls-local000"]["nodes"].values()
-    assert sum(node["pool"] == "np-regular0" for node in nodes) == 2
+    assert sum(node["pool"] == cloud.pool()["id"] for node in nodes) == 2
 
 
 @pytest.mark.parametrize("name", ["web", "native"])
@@ -138,7 +134,7 @@ def test_the_size_lies_within_the_bounds_after_every_write(cloud, name, wanted):
 
 
 def test_a_native_pool_is_scaled_by_its_own_call(cloud):
-    run(3, node_pool="np-native00")
+    run(3, node_pool=cloud.pool("native")["id"])
     assert [call["action"] for call in writes(cloud)] == [SET_NATIVE_SIZE]
 
 
@@ -154,20 +150,21 @@ def test_the_next_write_waits_until_the_pool_is_at_rest(cloud):
 @pytest.mark.parametrize(
     ("wrong", "sentence"),
     [
-        ({"desired": 11}, "np-regular0 cannot get a size of 11, which is above its maximum of 10"),
-        ({"desired": 2, "minimum": 3}, "np-regular0 cannot get a size of 2, which is below its minimum of 3"),
+        ({"desired": 11}, "{web} cannot get a size of 11, which is above its maximum of 10"),
+        ({"desired": 2, "minimum": 3}, "{web} cannot get a size of 2, which is below its minimum of 3"),
         ({"desired": 3, "minimum": 5, "maximum": 4}, "Bounds from 5 to 4 hold no size"),
         ({"desired": "three"}, "desired is 'three'; give a whole number"),
         ({"desired": -1}, "desired is -1; give a whole number"),
-        ({"desired": 2, "node_pool": "super"}, "np-super000 is a pool of super nodes, which has no size"),
-        ({"desired": 2, "node_pool": "nowhere"}, "no node pool nowhere; use one of its pools: np-regular0"),
+        ({"desired": 2, "node_pool": "super"}, "{super} is a pool of super nodes, which has no size"),
+        ({"desired": 2, "node_pool": "nowhere"}, "no node pool nowhere; use one of its pools: {web}"),
         ({"desired": 2, "cluster_id": "cls-nowhere"}, "cls-nowhere"),
     ],
 )
 def test_bad_input_ends_the_task_at_once_with_one_sentence(cloud, wrong, sentence):
     with pytest.raises(AirflowFailException) as raised:
         run(**wrong)
-    assert sentence in str(raised.value)
+    ids = {name: cloud.pool(name)["id"] for name in ("web", "super")}
+    assert sentence.format_map(ids) in str(raised.value)
     assert writes(cloud) == []
 
 
@@ -178,7 +175,7 @@ def autoscale(cloud, name: str) -> None:
     """Hand the pool to the cluster autoscaler, as a person does in the console."""
 
     async def switch() -> None:
-        which = {"ClusterId": "cls-local000", "NodePoolId": pool(cloud, name)["id"]}
+        which = {"ClusterId": "cls-local000", "NodePoolId": cloud.pool(name)["id"]}
         async with await TkeHook().tke() as tke:
             if name == "native":
                 await tke._tke_2022(SET_NATIVE_BOUNDS, {**which, "Native": {"EnableAutoscaling": True}})
@@ -245,7 +242,7 @@ def test_a_sold_out_zone_ends_the_task_with_the_cloud_s_own_words(cloud):
     cloud.trouble("sold_out", SET_SIZE, available=1, message="S5.MEDIUM4 is sold out in ap-guangzhou-3")
     with pytest.raises(AirflowFailException) as raised:
         run(4)
-    assert "np-regular0 has 2 nodes of 4" in str(raised.value)
+    assert f"{cloud.pool()['id']} has 2 nodes of 4" in str(raised.value)
     assert "S5.MEDIUM4 is sold out in ap-guangzhou-3" in str(raised.value)
 
 
@@ -259,7 +256,7 @@ def test_an_old_failure_says_nothing_about_a_new_write(cloud):
 
 def test_nodes_that_do_not_come_in_time_are_counted(cloud):
     cloud._ask("POST", "clock", {"node": {"mode": "told"}})
-    with pytest.raises(AirflowFailException, match="node pool np-regular0 has 1 of 3 nodes ready") as raised:
+    with pytest.raises(AirflowFailException, match="has 1 of 3 nodes ready") as raised:
         run(3, timeout=0.5)
     assert isinstance(raised.value.__cause__, DeadlineError)
 
@@ -287,7 +284,7 @@ def test_nodes_that_are_merely_late_are_not_explained_by_an_old_failure(cloud, m
     context = {"ti": Instance()}
     with pytest.raises(TaskDeferred):
         scale(3, deferrable=True, defer_after=0).execute(context)
-    late = Verdict(State.EXPIRED, "node pool np-regular0 has 1 of 3 nodes ready")
+    late = Verdict(State.EXPIRED, "node pool np-web has 1 of 3 nodes ready")
     with pytest.raises(AirflowFailException, match="1 of 3 nodes ready") as raised:
         resumed(scale(3), context, late)
     assert isinstance(raised.value.__cause__, DeadlineError)
@@ -353,7 +350,7 @@ def test_an_event_that_is_no_verdict_is_no_success(cloud):
 
 
 def test_somebody_else_who_changes_the_size_meanwhile_is_noticed(cloud):
-    verdict = Verdict(State.FAILED, "the size of node pool np-regular0 was 3 and something else made it 5")
+    verdict = Verdict(State.FAILED, "the size of node pool np-web was 3 and something else made it 5")
     with pytest.raises(AirflowFailException, match="something else made it 5"):
         scale(3).execute_complete({"ti": Instance()}, event=verdict.as_event())
 
@@ -364,6 +361,6 @@ def test_the_links_and_the_rendered_fields_know_the_pool(cloud):
     assert (operator.region, operator.cluster_id, operator.node_pool_id) == (
         "ap-guangzhou",
         "cls-local000",
-        "np-regular0",
+        cloud.pool()["id"],
     )
     assert list(operator.template_fields) == sorted(operator.template_fields)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from airflow.providers.common.compat.sdk import AirflowFailException, TaskDeferred
@@ -15,11 +15,16 @@ from tke_provider.clients.kubernetes import Cluster
 from tke_provider.clients.pools import whole_pool
 from tke_provider.exceptions import BusyError
 from tke_provider.hooks.tke import TkeHook
+from tke_provider.operators.node_pool_life import TkeDeleteNodePoolOperator
+from tke_provider.operators.node_pools import TkeConfigureNodePoolOperator
 from tke_provider.operators.plans import TkeApplyScheduleOperator, TkeScalePlanOperator
+
+if TYPE_CHECKING:
+    from tests.conftest import EmulatedCloud
+    from tke_provider.domain.manifests import ObjectRef
 
 pytestmark = [pytest.mark.stack, pytest.mark.usefixtures("clouds")]
 
-LEASE = whole_pool("np-regular0")
 PLAN = """\
 name: nodes
 time_zone: Asia/Shanghai
@@ -50,19 +55,23 @@ def planned(run_id: str = "planned") -> dict[str, Any]:
     return context
 
 
-async def holder(cluster: Cluster) -> str:
-    live = await cluster.get(leases.lease_of(LEASE.namespace, LEASE.name))
+def lease(clouds: EmulatedCloud) -> ObjectRef:
+    return whole_pool(clouds.pool()["id"])
+
+
+async def holder(cluster: Cluster, clouds: EmulatedCloud) -> str:
+    live = await cluster.get(leases.lease_of("default", lease(clouds).name))
     return leases.holder_of(live) if live else ""
 
 
 async def test_a_pool_that_a_plan_is_changing_is_left_to_the_retry(cluster, clouds):
-    async with leases.kept(cluster, LEASE, "a-plan"):
-        with pytest.raises(BusyError, match=r"np-regular0 .* is being changed by a-plan"):
+    async with leases.kept(cluster, lease(clouds), "a-plan"):
+        with pytest.raises(BusyError, match=f"{clouds.pool()['id']} .* is being changed by a-plan"):
             await run(scale(3), {"ti": Instance()})
     assert writes(clouds) == []
     await run(scale(3), {"ti": Instance()})
     assert numbers(clouds) == (0, 3, 10)
-    assert await holder(cluster) == ""
+    assert await holder(cluster, clouds) == ""
 
 
 async def test_a_plan_leaves_a_pool_alone_for_as_long_as_a_task_waits_for_its_nodes(cluster, clouds):
@@ -70,13 +79,13 @@ async def test_a_plan_leaves_a_pool_alone_for_as_long_as_a_task_waits_for_its_no
     context = {"ti": Instance()}
     with pytest.raises(TaskDeferred) as deferred:
         await run(scale(3, deferrable=True, defer_after=0), context)
-    assert await holder(cluster), "it is held across the deferral"
+    assert await holder(cluster, clouds), "it is held across the deferral"
     with pytest.raises(BusyError, match="1 of 1 objects of plan nodes"):
         await run(apply_plan(), planned())
     clouds._ask("POST", "clock", {"node": {"mode": "at once"}})
     verdict = await deferred.value.trigger.wait()
     await asyncio.to_thread(scale(3, deferrable=True).execute_complete, context, verdict.as_event())
-    assert await holder(cluster) == ""
+    assert await holder(cluster, clouds) == ""
     await run(apply_plan(), planned())
     assert [call["request"]["DesiredCapacity"] for call in writes(clouds)] == [3, 4]
 
@@ -95,31 +104,76 @@ async def test_a_wait_that_a_person_ends_gives_the_pool_back(cluster, clouds):
     await deferred.value.trigger.on_kill()
 
     async def free() -> bool:
-        return await holder(cluster) == ""
+        return await holder(cluster, clouds) == ""
 
     await until(free)
+
+
+def configure(**settings: Any) -> TkeConfigureNodePoolOperator:
+    return TkeConfigureNodePoolOperator(task_id="set", node_pool="web", poll_interval=0.1, timeout=20, **settings)
+
+
+def delete() -> TkeDeleteNodePoolOperator:
+    more: dict[str, Any] = {"confirm": "web", "instances": "terminate", "poll_interval": 0.1, "deferrable": False}
+    return TkeDeleteNodePoolOperator(task_id="delete", node_pool="web", timeout=20, **more)
+
+
+@pytest.mark.parametrize("task", [lambda: configure(maximum=20), delete], ids=["settings", "a deletion"])
+async def test_nobody_sets_or_deletes_a_pool_that_a_plan_is_changing(cluster, clouds, task):
+    before = clouds.pool()
+    async with leases.kept(cluster, lease(clouds), "a-plan"):
+        with pytest.raises(BusyError, match=r"is being changed by a-plan; wait for it to end"):
+            await run(task(), {"ti": Instance()})
+    assert clouds.pool() == before
+    assert clouds.calls("ModifyClusterNodePool") + clouds.calls("DeleteClusterNodePool") == []
+    await run(task(), {"ti": Instance()})
+    assert not leases.holder_of(await cluster.get(leases.lease_of("default", before["id"])))
+
+
+async def test_settings_that_a_pool_has_already_disturb_nobody(cluster, clouds):
+    async with leases.kept(cluster, lease(clouds), "a-plan"):
+        assert (await run(configure(maximum=10), {"ti": Instance()}))["changed"] == []
+
+
+async def test_no_plan_changes_a_pool_whose_settings_are_being_written(clouds):
+    clouds.tell("clock", pool={"mode": "told"})
+    setting = asyncio.create_task(run(configure(maximum=20), {"ti": Instance()}))
+
+    async def written() -> bool:
+        return bool(clouds.calls("ModifyClusterNodePool"))
+
+    await until(written)
+    with pytest.raises(BusyError, match="1 of 1 objects of plan nodes"):
+        await run(apply_plan(), planned())
+    clouds._ask("POST", "tell", {"what": "*"})
+    assert (await setting)["changed"] == ["maximum"]
+    assert numbers(clouds) == (0, 1, 20)
 
 
 # --- rules of the scaling group ---------------------------------------------------------------------------------------
 
 
-async def rule(action: str, **params: object) -> None:
+def group(clouds: EmulatedCloud) -> str:
+    return clouds.pool()["id"].replace("np-", "asg-")
+
+
+async def rule(clouds: EmulatedCloud, action: str, **params: object) -> None:
     """Make one, as a person does in the console of Auto Scaling."""
     async with await TkeHook().tke() as tke:
-        await tke._client.call("as", "2018-04-19", action, {"AutoScalingGroupId": "asg-regular0", **params})
+        await tke._client.call("as", "2018-04-19", action, {"AutoScalingGroupId": group(clouds), **params})
 
 
-async def scheduled(start: str, **more: str) -> None:
+async def scheduled(clouds: EmulatedCloud, start: str, **more: str) -> None:
     sizes = {"MinSize": 0, "MaxSize": 9, "DesiredCapacity": 2}
-    await rule("CreateScheduledAction", ScheduledActionName="nightly", StartTime=start, **sizes, **more)
+    await rule(clouds, "CreateScheduledAction", ScheduledActionName="nightly", StartTime=start, **sizes, **more)
 
 
 AGAIN = {"Recurrence": "0 20 * * *", "EndTime": "2099-01-01T00:00:00+08:00"}
 
 
 async def test_a_scheduled_action_of_the_scaling_group_is_named_and_nothing_changed(clouds):
-    await scheduled("2026-11-01T20:00:00+08:00", **AGAIN)
-    told = r"is written by the scheduled action nightly \(cron 0 20 \* \* \*\) of its scaling group asg-regular0"
+    await scheduled(clouds, "2026-11-01T20:00:00+08:00", **AGAIN)
+    told = r"is written by the scheduled action nightly \(cron 0 20 \* \* \*\) of its scaling group " + group(clouds)
     with pytest.raises(AirflowFailException, match=told):
         await run(scale(3), {"ti": Instance()})
     with pytest.raises(AirflowFailException, match="is written by the scheduled action nightly"):
@@ -133,14 +187,14 @@ async def test_a_scheduled_action_of_the_scaling_group_is_named_and_nothing_chan
 async def test_an_alarm_policy_is_named_likewise(clouds):
     alarm = {"ComparisonOperator": "GREATER_THAN", "MetricName": "CPU_UTILIZATION"}
     alarm |= {"Threshold": 80, "Period": 60, "ContinuousTime": 3}
-    await rule("CreateScalingPolicy", ScalingPolicyName="busy", MetricAlarm=alarm)
+    await rule(clouds, "CreateScalingPolicy", ScalingPolicyName="busy", MetricAlarm=alarm)
     with pytest.raises(AirflowFailException, match=r"the alarm policy busy \(CPU_UTILIZATION\)"):
         await run(scale(3, on_autoscaler="bounds"), {"ti": Instance()})
     assert writes(clouds) == []
 
 
 async def test_what_will_never_happen_again_is_nobody_s_rule(clouds):
-    await scheduled("2020-01-01T20:00:00+08:00")
-    await scheduled("2020-01-01T20:00:00+08:00", **{**AGAIN, "EndTime": "2021-01-01T00:00:00+08:00"})
+    await scheduled(clouds, "2020-01-01T20:00:00+08:00")
+    await scheduled(clouds, "2020-01-01T20:00:00+08:00", **{**AGAIN, "EndTime": "2021-01-01T00:00:00+08:00"})
     await run(scale(3), {"ti": Instance()})
     assert [call["action"] for call in writes(clouds)] == [SET_SIZE]

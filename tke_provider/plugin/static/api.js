@@ -50,7 +50,7 @@ export const inTurn = queue(4);
 
 const LONGEST = 300;
 
-/** Load something, again every `seconds` while the page is looked at; ever more rarely while that fails. */
+/** Load something (its value, and at what time), again every `seconds` while the page is looked at; ever more rarely while that fails. */
 export function useLoaded(load, seconds, deps, active = true) {
   const [state, set] = useState({});
   const [turn, setTurn] = useState(0);
@@ -64,14 +64,15 @@ export function useLoaded(load, seconds, deps, active = true) {
       if (document.hidden) return; // `shown` goes on
       let next;
       try {
-        next = { value: await load() };
+        next = { value: await load(), at: new Date().toISOString() };
         failures = 0;
       } catch (error) {
         failures += 1;
         next = { error };
       }
       if (ended) return;
-      set((before) => ({ value: before.value, ...next }));
+      set((before) => ({ value: before.value, at: before.at, ...next }));
+      clearTimeout(timer); // of another step, begun when the page was looked at again meanwhile
       timer = setTimeout(step, Math.min(LONGEST, seconds * 2 ** failures) * 1000);
     };
     const shown = () => {

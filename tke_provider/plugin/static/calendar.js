@@ -1,13 +1,15 @@
 // What the scaling plans want in the days to come.
 import { at } from "./api.js";
-import { Message, h, when } from "./texts.js";
+import { CARD, LINK, Message, h, when } from "./texts.js";
 
-const { Box, Heading, Link, Text } = globalThis.ChakraUI;
+const { Box, Flex, Heading, Link, Text } = globalThis.ChakraUI;
 
 const BANDS = ["blue", "teal", "purple", "orange", "pink", "cyan"];
 const DAYS = 14;
 const HOLDS = 0;
 const UNTIL = 1;
+// Percent of the picture that a number needs.
+const NEEDED = 2.2;
 
 /** The next size that a plan gives a service, in words; empty where no plan changes it. */
 export function nextSize(plans, event) {
@@ -19,7 +21,7 @@ export function nextSize(plans, event) {
       const stretches = plan.targets[name] ?? [];
       const current = stretches.findIndex((each) => new Date(each[HOLDS]) <= now && now < new Date(each[UNTIL]));
       const next = stretches[current + 1];
-      if (current >= 0 && next) return `Next size: ${next[2]} from ${when(next[HOLDS])}${next[3] ? ` (${next[3]})` : ""}`;
+      if (current >= 0 && next) return `${next[2]} from ${when(next[HOLDS])}${next[3] ? ` (${next[3]})` : ""}`;
     }
   }
   return "";
@@ -30,9 +32,13 @@ export function Calendars({ state }) {
   return (state.value ?? []).map((plan) =>
     h(
       Box,
-      { key: `${plan.dag_id} ${plan.name}`, mb: 6, as: "section", "aria-label": `Calendar of ${plan.dag_id}` },
-      h(Heading, { size: "md", mb: 1, as: "h2" }, `${plan.name ?? plan.dag_id}: the next ${DAYS} days`),
-      h(Text, { fontSize: "sm", mb: 2 }, "DAG ", h(Link, { href: at(`dags/${encodeURIComponent(plan.dag_id)}`), textDecoration: "underline" }, plan.dag_id)),
+      { key: `${plan.dag_id} ${plan.name}`, ...CARD, mb: 6, as: "section", "aria-label": `Calendar of ${plan.dag_id}` },
+      h(
+        Flex,
+        { justify: "space-between", align: "baseline", gap: 3, wrap: "wrap", mb: 2 },
+        h(Heading, { size: "md", as: "h2", overflowWrap: "anywhere" }, `${plan.name ?? plan.dag_id}: the next ${DAYS} days`),
+        h(Text, { fontSize: "sm", color: "fg.muted" }, "DAG ", h(Link, { href: at(`dags/${encodeURIComponent(plan.dag_id)}`), ...LINK }, plan.dag_id)),
+      ),
       plan.error && h(Message, { status: "error" }, plan.error),
       Object.entries(plan.targets ?? {}).map(([name, stretches]) => h(Timeline, { key: name, plan, name, stretches })),
       plan.targets && h(Legend, { plan }),
@@ -41,43 +47,54 @@ export function Calendars({ state }) {
 }
 
 const windowsOf = (plan) => [...new Set(Object.values(plan.targets).flat().map((each) => each[3]).filter(Boolean))];
-const colourOf = (windows, name) => `var(--chakra-colors-${name ? BANDS[windows.indexOf(name) % BANDS.length] : "gray"}-400)`;
+const paletteOf = (windows, name) => (name ? BANDS[windows.indexOf(name) % BANDS.length] : "gray");
 
 function Legend({ plan }) {
   const windows = windowsOf(plan);
-  const box = (name) => ({ display: "inline-block", width: 12, height: 12, marginRight: 4, background: colourOf(windows, name), opacity: 0.7 });
-  return h(Text, { fontSize: "xs" }, windows.map((name) => h("span", { key: name, style: { marginRight: 12 } }, h("span", { style: box(name), "aria-hidden": true }), name)));
+  const sample = (name) => ({ display: "inline-block", w: 3, h: 3, borderRadius: "xs", borderWidth: 1, bg: `${paletteOf(windows, name)}.muted`, borderColor: `${paletteOf(windows, name)}.solid` });
+  return h(
+    Flex,
+    { fontSize: "xs", gap: 4, wrap: "wrap" },
+    [...windows, ""].map((name) => h(Flex, { key: name, align: "center", gap: 1.5 }, h(Box, { ...sample(name), "aria-hidden": true }), name || "usual")),
+  );
 }
 
 /** What a plan wants of one target. */
 function Timeline({ plan, name, stretches }) {
   const from = new Date(plan.start).getTime();
   const span = new Date(plan.end).getTime() - from;
-  const x = (iso) => ((new Date(iso).getTime() - from) / span) * 1000;
+  const percent = (iso) => ((new Date(iso).getTime() - from) / span) * 100;
   const windows = windowsOf(plan);
   const bands = stretches.map(([start, end, size, by]) => {
-    const width = x(end) - x(start);
-    const middle = { x: x(start) + width / 2, y: 26, textAnchor: "middle", fontSize: 13, fill: "currentColor" };
-    const band = { x: x(start), y: 10, width, height: 24, fill: colourOf(windows, by), fillOpacity: by ? 0.55 : 0.2 };
+    const palette = paletteOf(windows, by);
+    const width = percent(end) - percent(start);
+    const place = { position: "absolute", top: 0, bottom: 0, left: `${percent(start)}%`, width: `${width}%`, overflow: "hidden", textAlign: "center", lineHeight: "1.75rem" };
     const title = `${size}${by ? ` by ${by}` : ""}: ${when(start)} to ${when(end)}`;
-    return h("g", { key: start }, h("rect", band, h("title", null, title)), width > 24 && h("text", middle, size.split(" ")[0]));
+    return h(Box, { key: start, ...place, bg: `${palette}.muted`, color: `${palette}.fg`, borderInlineStartWidth: 1, borderColor: `${palette}.solid`, title }, width > NEEDED && size.split(" ")[0]);
   });
   const said = stretches.map(([start, , size, by]) => `${size} from ${when(start)}${by ? ` by ${by}` : ""}`).join("; ");
-  // A picture that is narrower than its texts is scrolled, with the keyboard, too.
+  // A picture that is wider than the screen is scrolled, with the keyboard, too.
   return h(
     Box,
-    { mb: 2, overflowX: "auto", tabIndex: 0, role: "group", "aria-label": `Sizes of ${name}` },
-    h(Text, { fontSize: "sm" }, name),
-    h("svg", { viewBox: "0 0 1000 54", style: { width: "100%", minWidth: "640px" }, role: "img", "aria-label": `${name}: ${said}` }, bands, h(Days, { from, span })),
+    { mb: 3 },
+    h(Text, { fontSize: "sm", fontWeight: "medium", mb: 1, overflowWrap: "anywhere" }, name),
+    h(
+      Box,
+      { overflowX: "auto", tabIndex: 0, role: "group", "aria-label": `Sizes of ${name}`, p: 1 },
+      h(
+        Box,
+        { minW: "44rem", role: "img", "aria-label": `${name}: ${said}`, fontSize: "xs" },
+        h(Box, { position: "relative", h: 7, borderRadius: "sm", overflow: "hidden" }, bands),
+        h(Days, { from, span }),
+      ),
+    ),
   );
 }
 
 function Days({ from, span }) {
-  return [...Array(DAYS + 1).keys()].map((day) => {
-    const left = (day / DAYS) * 1000;
-    const label = new Date(from + (day / DAYS) * span).toLocaleDateString(undefined, { day: "numeric", month: "numeric" });
-    const line = { x1: left, x2: left, y1: 8, y2: 38, stroke: "currentColor", strokeOpacity: 0.3 };
-    const text = { x: left, y: 50, fontSize: 12, fill: "currentColor", textAnchor: day === 0 ? "start" : day === DAYS ? "end" : "middle" };
-    return h("g", { key: day }, h("line", line), day % 2 === 0 && h("text", text, label));
-  });
+  const day = (number) => {
+    const label = new Date(from + (number / DAYS) * span).toLocaleDateString(undefined, { day: "numeric", month: "short" });
+    return h(Box, { key: number, flex: 1, minW: 0, borderInlineStartWidth: 1, ps: 1, color: "fg.muted", whiteSpace: "nowrap" }, label);
+  };
+  return h(Flex, { mt: 1 }, [...Array(DAYS).keys()].map(day));
 }

@@ -1,14 +1,15 @@
 // One service in one environment: what was released there, how it is, and what a person can do about it.
 import { ask, inTurn, runUrl, useLoaded, useVisible } from "./api.js";
 import { nextSize } from "./calendar.js";
-import { Start } from "./forms.js";
+import { Opened, Start } from "./forms.js";
 import { History } from "./history.js";
-import { digest, h, short, when } from "./texts.js";
+import { CARD, Facts, LINK, digest, h, short, when } from "./texts.js";
 
-const { Badge, Box, Button, Code, Flex, Link, Text } = globalThis.ChakraUI;
+const { Badge, Box, Button, Code, Flex, Heading, Link, Text } = globalThis.ChakraUI;
 const { useState } = globalThis.React;
 
-const HEALTH = { healthy: "green", changing: "blue", broken: "red", unknown: "gray" };
+const HEALTH = { healthy: "green", changing: "blue", broken: "red", unknown: "orange" };
+const WORSE = { broken: "red.fg", unknown: "orange.fg" };
 const EVERY = 15;
 
 export const place = (each) => `${each.namespace} · ${each.cluster}`;
@@ -21,96 +22,77 @@ export function Cell({ event, dags, plans }) {
   const [revision, setRevision] = useState(undefined);
   const live = state.value ?? {};
   const health = state.error ? "unknown" : live.health;
+  const palette = HEALTH[health] ?? "gray";
   const name = `${event.service} in ${place(event)}`;
+  const forms = formsOf(event, dags, revision);
+  const show = (each, number) => {
+    setRevision(number);
+    setOpen(each);
+  };
+  const close = () => show(null);
+  const back = dags.rollback.length ? (number) => show("Roll back", number) : undefined;
+  const wide = { gridColumn: open ? "1 / -1" : undefined };
   return h(
     Box,
-    { ref, as: "section", borderWidth: 1, borderRadius: "md", p: 3, minW: 0, "aria-label": name },
+    { ref, as: "section", ...CARD, ...wide, display: "flex", flexDirection: "column", borderInlineStartWidth: 4, borderInlineStartColor: `${palette}.solid`, "aria-label": name },
     h(
       Flex,
-      { justify: "space-between", gap: 2, wrap: "wrap" },
-      h(Text, { fontWeight: "semibold" }, place(event)),
-      h(Badge, { colorPalette: HEALTH[health] ?? "gray" }, health ?? "asking the cluster …"),
+      { justify: "space-between", align: "center", gap: 2, wrap: "wrap", mb: 2 },
+      h(Heading, { as: "h3", size: "sm", overflowWrap: "anywhere", minW: 0 }, event.namespace, h(Text, { as: "span", color: "fg.muted", fontWeight: "normal" }, ` · ${event.cluster}`)),
+      h(Badge, { colorPalette: palette }, health ?? "asking the cluster …"),
     ),
-    h(Released, { event }),
-    h(Live, { event, live, health, error: state.error, plans }),
-    h(Actions, {
-      event,
-      dags,
-      open,
-      revision,
-      name,
-      toggle: (each) => {
-        setRevision(undefined);
-        setOpen(open === each ? null : each);
-      },
-      done: () => {
-        setOpen(null);
-        again();
-      },
-    }),
-    open === "History" &&
-      h(History, {
-        live,
-        error: state.error,
-        onBack: dags.rollback.length
-          ? (number) => {
-              setRevision(number);
-              setOpen("Roll back");
-            }
-          : undefined,
-      }),
-  );
-}
-
-function Released({ event }) {
-  const people = [event.who, event.approver && `approved by ${event.approver}`].filter(Boolean).join(", ");
-  return h(
-    Box,
-    { fontSize: "sm" },
-    Object.entries(event.images ?? {}).map(([name, image]) => h(Text, { key: name, title: image, wordBreak: "break-word" }, `${name} `, h(Code, null, digest(image)))),
+    h(Live, { live, health, state }),
+    h(Released, { event, next: nextSize(plans, event), holder: live.holder }),
     h(
-      Text,
-      null,
-      "commit ",
-      h(Code, { title: event.commit }, short(event.commit) || "unknown"),
-      ` · revision ${event.revision ?? "unknown"} · `,
-      event.dag_id ? h(Link, { href: runUrl(event.dag_id, event.run_id), textDecoration: "underline" }, when(event.at)) : when(event.at),
+      Flex,
+      { gap: 2, mt: "auto", pt: 3, wrap: "wrap" },
+      ["History", ...forms.map(([each]) => each)].map((each) => {
+        const press = { onClick: () => show(open === each ? null : each), "aria-expanded": open === each, "aria-label": `${each}: ${name}` };
+        return h(Button, { key: each, size: "xs", variant: open === each ? "subtle" : "outline", ...press }, each);
+      }),
     ),
-    people && h(Text, { color: "fg.muted" }, people),
+    forms.map(([each, found, given]) => open === each && h(Start, { key: `${each} ${revision}`, dags: found, label: each, given, onDone: () => { close(); again(); } })),
+    open === "History" && h(Opened, { onClose: close }, h(History, { event, live, error: state.error, onBack: back })),
   );
 }
 
-function Live({ event, live, health, error, plans }) {
-  const next = nextSize(plans, event);
+/** How it is now; what was seen last, with its time, where nobody can say so now. */
+function Live({ live, health, state }) {
+  const reason = state.error?.message ?? live.reason;
+  const seen = state.error ? live.wanted !== undefined && state.at : live.as_of;
   return h(
     Box,
-    { fontSize: "sm" },
-    live.wanted !== undefined && h(Text, null, `${live.ready} of ${live.wanted} replicas serve`),
-    next && h(Text, null, next),
-    live.holder && h(Text, { wordBreak: "break-word" }, `Being changed by ${live.holder}`),
-    health && health !== "healthy" && h(Text, { color: health === "broken" ? "fg.error" : "fg.muted" }, error?.message ?? live.reason),
-    (live.drift ?? []).map((each) => h(Text, { key: each, color: "fg.warning" }, `Drift: ${each}`)),
+    { fontSize: "sm", mb: 2, minH: "1.5em" },
+    live.wanted !== undefined && h(Text, { fontWeight: "medium" }, `${live.ready} of ${live.wanted} replicas serve${seen ? `, as seen ${when(seen)}` : ""}`),
+    health && health !== "healthy" && h(Text, { color: WORSE[health] ?? "fg.muted", overflowWrap: "anywhere" }, reason),
+    (live.drift ?? []).map((each) => h(Text, { key: each, color: "orange.fg", overflowWrap: "anywhere" }, `Drift: ${each}`)),
   );
 }
 
-/** The buttons, and the form that one of them opened. */
-function Actions({ event, dags, open, revision, name, toggle, done }) {
+function Released({ event, next, holder }) {
+  const images = Object.entries(event.images ?? {}).map(([name, image]) => h("div", { key: name, title: image }, h(Code, null, digest(image)), ` ${name}`));
+  const at = when(event.at);
+  const released = event.dag_id ? h(Link, { href: runUrl(event.dag_id, event.run_id), ...LINK, "aria-label": `${at}, by a run of ${event.dag_id}` }, at) : at;
+  const by = [event.who && ` by ${event.who}`, event.approver && `, approved by ${event.approver}`].filter(Boolean).join("");
+  return h(Facts, {
+    facts: [
+      ["Image", images.length > 0 && images],
+      ["Commit", h(Code, { title: event.commit }, short(event.commit) || "unknown")],
+      ["Revision", String(event.revision ?? "unknown")],
+      ["Released", [released, by]],
+      ["Next size", next],
+      ["Changing", holder && `Being changed by ${holder}`],
+    ],
+  });
+}
+
+/** What can be started here: name, DAGs, and what their parameters begin with. */
+function formsOf(event, dags, revision) {
   const where = { cluster_id: event.cluster, namespace: event.namespace, service: event.service };
   const image = Object.values(event.images ?? {})[0];
-  const forms = [
+  return [
     ["Roll back", dags.rollback, { ...where, revision: revision && String(revision) }],
     ["Scale", dags.scale, { ...where, name: event.service }],
     ["Promote", image ? dags.promote : [], { ...where, image, commit: event.commit }],
   ].filter(([, found]) => found.length);
-  const button = (each) => ({ key: each, size: "xs", variant: "outline", onClick: () => toggle(each), "aria-expanded": open === each });
-  return h(
-    Box,
-    null,
-    h(
-      Flex,
-      { gap: 2, mt: 2, wrap: "wrap" },
-      ["History", ...forms.map(([each]) => each)].map((each) => h(Button, { ...button(each), title: `${each}: ${name}` }, each)),
-    ),
-    forms.map(([each, found, given]) => open === each && h(Start, { key: `${each} ${revision}`, dags: found, label: each, given, onDone: done })),
-  );
 }

@@ -1,16 +1,16 @@
 // Starting a DAG of the user's from the board, by the form that its parameters describe.
 import { ask, runUrl, useLoaded } from "./api.js";
-import { Message, h } from "./texts.js";
+import { LINK, Message, h } from "./texts.js";
 
 const React = globalThis.React;
 const { Box, Button, Flex, Input, Link, Text } = globalThis.ChakraUI;
-const { useEffect, useRef, useState } = React;
+const { useEffect, useLayoutEffect, useRef, useState } = React;
 
 const types = (param) => [param.schema?.type ?? []].flat();
 const optional = (param) => types(param).includes("null");
 
 /** What Airflow gets for a text in a field; undefined: its own default. */
-function read(text, param) {
+export function read(text, param) {
   const kinds = types(param);
   if (typeof text !== "string") return text;
   if (text === "") return optional(param) ? null : kinds.includes("string") ? "" : undefined;
@@ -44,21 +44,37 @@ function Control({ id, param, value, set, described }) {
   const limits = number
     ? { type: "number", min: schema.minimum, max: schema.maximum, step: kinds.includes("number") ? "any" : 1 }
     : { pattern: schema.pattern, minLength: schema.minLength, maxLength: schema.maxLength };
-  return h(Input, { ...box, ...limits, required, title: param.description ?? undefined });
+  return h(Input, { ...box, ...limits, required, borderColor: "fg.muted", title: param.description ?? undefined });
 }
 
-const FIELD = { w: "100%", p: 2, fontSize: "sm", bg: "transparent", color: "fg", borderWidth: 1, borderRadius: "md" };
+const FIELD = { w: "100%", p: 2, fontSize: "sm", bg: "bg", color: "fg", borderWidth: 1, borderRadius: "md", borderColor: "fg.muted" };
 
-function Field({ label, name, param, value, set }) {
+export function Field({ label, name, param, value, set }) {
   const id = `${label}-${name}`;
   const note = param.description ?? param.schema?.description;
   return h(
     Box,
     { mb: 3 },
-    h("label", { htmlFor: id, style: { display: "block", fontWeight: 500 } }, param.schema?.title || name),
+    h(Box, { as: "label", htmlFor: id, display: "block", fontWeight: "medium", fontSize: "sm", mb: 1 }, param.schema?.title || name),
     h(Control, { id, param, value, set, described: note ? `${id}-note` : undefined }),
-    note && h(Text, { id: `${id}-note`, fontSize: "xs", color: "fg.muted" }, note),
+    note && h(Text, { id: `${id}-note`, fontSize: "xs", color: "fg.muted", mt: 1 }, note),
   );
+}
+
+/** What a button opened: Escape closes it, and the focus goes back to the button. */
+export function Opened({ onClose, children }) {
+  const ref = useRef(null);
+  useLayoutEffect(() => {
+    const opener = document.activeElement;
+    const here = ref.current;
+    return () => here.contains(document.activeElement) && opener?.focus();
+  }, []);
+  const press = (event) => {
+    if (event.key !== "Escape") return;
+    event.stopPropagation();
+    onClose();
+  };
+  return h(Box, { ref, onKeyDown: press }, children);
 }
 
 /** The form of one of several DAGs. */
@@ -67,13 +83,13 @@ export function Start({ dags, label, given, onDone }) {
   const choose = (event) => setDagId(event.target.value);
   const choices = dags.map((dag) => h("option", { key: dag.dag_id, value: dag.dag_id }, dag.dag_display_name ?? dag.dag_id));
   return h(
-    Box,
-    { borderWidth: 1, borderRadius: "md", p: 3, my: 2 },
+    Opened,
+    { onClose: onDone },
     dags.length > 1 &&
       h(
         Box,
         { mb: 3 },
-        h("label", { htmlFor: `${label}-dag` }, "DAG"),
+        h(Box, { as: "label", htmlFor: `${label}-dag`, display: "block", fontWeight: "medium", fontSize: "sm", mb: 1 }, "DAG"),
         h(Box, { as: "select", id: `${label}-dag`, value: dagId, onChange: choose, ...FIELD }, choices),
       ),
     h(Form, { key: dagId, dagId, label, given, onDone }),
@@ -104,7 +120,7 @@ function Form({ dagId, label, given, onDone }) {
   };
   return h(
     Box,
-    { as: "form", ref, onSubmit: start, "aria-label": label },
+    { as: "form", ref, onSubmit: start, "aria-label": label, borderWidth: 1, borderRadius: "md", bg: "bg.subtle", p: 4, my: 3, maxW: "36rem" },
     details.value?.is_paused && h(Message, { status: "warning" }, `${dagId} is paused: a run waits until it is not.`),
     params.map(([name, param]) =>
       h(Field, { key: name, label, name, param, value: value(name, param), set: (text) => setTyped({ ...typed, [name]: text }) }),
@@ -112,11 +128,12 @@ function Form({ dagId, label, given, onDone }) {
     h(
       Flex,
       { gap: 2 },
-      h(Button, { type: "submit", size: "sm", colorPalette: "blue", disabled: !details.value || said?.busy }, label),
+      h(Button, { type: "submit", size: "sm", colorPalette: "brand", disabled: !details.value || said?.busy }, label),
       h(Button, { type: "button", size: "sm", variant: "ghost", onClick: onDone }, "Close"),
     ),
+    h(Box, { role: "status" }, !details.value && !details.error && h(Text, { fontSize: "sm" }, "Reading the form …")),
     details.error && h(Message, { status: "error" }, `The form cannot be read: ${details.error.message}`),
     said?.error && h(Message, { status: "error" }, `Not started: ${said.error.message}`),
-    said?.run && h(Message, { status: "success" }, "Started: ", h(Link, { href: runUrl(dagId, said.run.dag_run_id), textDecoration: "underline" }, said.run.dag_run_id)),
+    said?.run && h(Message, { status: "success" }, "Started: ", h(Link, { href: runUrl(dagId, said.run.dag_run_id), ...LINK }, said.run.dag_run_id)),
   );
 }

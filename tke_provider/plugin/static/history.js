@@ -1,12 +1,17 @@
 // What happened to one service in one environment, and how well its team delivers.
+import { Changes } from "./changes.js";
 import { Message, h, lasted, short, when } from "./texts.js";
 
-const { Badge, Box, Button, Code, Flex, Text } = globalThis.ChakraUI;
+const { Badge, Box, Button, Code, Table, Text } = globalThis.ChakraUI;
+const { useState } = globalThis.React;
 
 const STAGE = { live: "green", applying: "blue", undoing: "orange", "rolled-back": "red", abandoned: "gray" };
 const SHOWN = 20;
+const COLUMNS = ["Revision", "State", "Commit", "When", "Took", "Who", "Changes", ""];
 
-export function History({ live, error, onBack }) {
+const seconds = (each) => (each.finished && each.started ? (new Date(each.finished) - new Date(each.started)) / 1000 : null);
+
+export function History({ event, live, error, onBack }) {
   if (!live.records) {
     return h(Message, { status: error || live.reason ? "warning" : "info" }, error?.message ?? live.reason ?? "asking the cluster …");
   }
@@ -18,59 +23,83 @@ export function History({ live, error, onBack }) {
     ["changes failed", rate],
     ["time to restore", lasted(dora.time_to_restore)],
   ];
-  return h(
-    Box,
-    { mt: 2, fontSize: "sm" },
-    h(Text, { fontWeight: "medium" }, "30 days"),
+  const tile = ([name, figure]) =>
     h(
-      "dl",
-      { style: { display: "grid", gridTemplateColumns: "repeat(auto-fit, minmax(7rem, 1fr))", gap: "0.25rem 0.75rem" } },
-      figures.map(([name, figure]) => h("div", { key: name }, h("dt", { style: { opacity: 0.8 } }, name), h("dd", { style: { fontWeight: 600 } }, figure))),
-    ),
-    dora.incomplete?.length > 0 && h(Text, { fontSize: "xs", color: "fg.muted" }, "Older releases are no longer on record."),
-    h(Chart, { records: live.records }),
-    live.records.slice(0, SHOWN).map((record) => h(Line, { key: record.revision, record, onBack })),
-  );
-}
-
-function Line({ record, onBack }) {
+      Box,
+      { key: name, borderWidth: 1, borderRadius: "md", p: 3, display: "flex", flexDirection: "column-reverse" },
+      h(Box, { as: "dt", color: "fg.muted", fontSize: "xs" }, name),
+      h(Box, { as: "dd", fontWeight: "semibold", fontSize: "lg" }, figure),
+    );
   return h(
     Box,
-    { py: 1, borderTopWidth: 1 },
-    h(Badge, { colorPalette: STAGE[record.stage] ?? "gray" }, record.stage),
-    ` revision ${record.revision} · ${record.strategy} · `,
-    h(Code, null, short(record.commit) || "no commit"),
-    ` · ${when(record.finished || record.started)}`,
-    record.restores > 0 && ` · put back ${record.restores}`,
-    record.who && ` · ${record.who}`,
-    record.approver && ` · approved by ${record.approver}`,
-    record.reason && h(Text, { color: "fg.error", wordBreak: "break-word" }, record.reason),
-    onBack &&
-      record.stage === "live" &&
-      h(
-        Flex,
-        { mt: 1 },
-        h(Button, { size: "2xs", variant: "outline", onClick: () => onBack(record.revision), "aria-label": `Roll back to revision ${record.revision}` }, "Roll back to this"),
-      ),
+    { mt: 3, fontSize: "sm" },
+    h(Text, { fontWeight: "medium", mb: 1 }, "30 days"),
+    h(Box, { as: "dl", display: "grid", gridTemplateColumns: "repeat(auto-fit, minmax(6.5rem, 1fr))", gap: 2 }, figures.map(tile)),
+    dora.incomplete?.length > 0 && h(Text, { fontSize: "xs", color: "fg.muted", mt: 1 }, "Older releases are no longer on record."),
+    h(Chart, { records: live.records }),
+    h(Releases, { event, records: live.records.slice(0, SHOWN), onBack }),
   );
 }
 
-/** One bar a release, as high as it took, in the colour of how it ended; oldest first. */
+function Releases({ event, records, onBack }) {
+  const columns = COLUMNS.slice(0, onBack ? COLUMNS.length : -1);
+  const head = (name) => h(Table.ColumnHeader, { key: name, scope: "col" }, name || h("span", { style: { position: "absolute", clip: "rect(0 0 0 0)", overflow: "hidden" } }, "Way back"));
+  return h(
+    Box,
+    { position: "relative", overflowX: "auto", tabIndex: 0, role: "region", "aria-label": "Releases", p: 1 },
+    h(
+      Table.Root,
+      { size: "sm", variant: "line" },
+      h(Table.Header, null, h(Table.Row, null, columns.map(head))),
+      h(Table.Body, null, records.map((record) => h(Line, { key: record.revision, event, record, columns: columns.length, onBack }))),
+    ),
+  );
+}
+
+function Line({ event, record, columns, onBack }) {
+  const [open, setOpen] = useState(false);
+  const cell = (...children) => h(Table.Cell, { verticalAlign: "top" }, ...children);
+  const back = onBack && record.stage === "live";
+  const press = { size: "xs", variant: "outline", onClick: () => onBack(record.revision), "aria-label": `Roll back to this: revision ${record.revision}` };
+  const look = { size: "xs", variant: "outline", onClick: () => setOpen(!open), "aria-expanded": open, "aria-label": `What changed: revision ${record.revision}` };
+  const line = h(
+    Table.Row,
+    { key: "line" },
+    h(Table.ColumnHeader, { scope: "row", verticalAlign: "top" }, record.revision),
+    h(
+      Table.Cell,
+      { verticalAlign: "top", minW: record.reason ? "16rem" : undefined },
+      h(Badge, { colorPalette: STAGE[record.stage] ?? "gray" }, record.stage),
+      ` ${record.strategy}`,
+      record.restores > 0 && `, put back ${record.restores}`,
+      record.reason && h(Text, { color: "red.fg", fontSize: "xs", mt: 1, overflowWrap: "anywhere" }, record.reason),
+    ),
+    cell(h(Code, null, short(record.commit) || "no commit")),
+    cell(h("span", { style: { whiteSpace: "nowrap" } }, when(record.finished || record.started))),
+    cell(seconds(record) == null ? "" : h("span", { style: { whiteSpace: "nowrap" } }, lasted(seconds(record)))),
+    cell(record.who, record.approver && h(Text, { fontSize: "xs", color: "fg.muted", whiteSpace: "nowrap" }, `approved by ${record.approver}`)),
+    cell(record.changes && h(Text, { fontSize: "xs", mb: 1 }, record.changes), record.changes && h(Button, look, "What changed")),
+    onBack && cell(back && h(Button, press, "Roll back to this")),
+  );
+  const changes = h(Table.Row, { key: "changes" }, h(Table.Cell, { colSpan: columns }, h(Changes, { event, revision: record.revision })));
+  return [line, open && changes];
+}
+
+/** One bar a release, as high as it took, in the colour of how it ended; oldest first. The table says the same. */
 function Chart({ records }) {
-  const took = (each) => (each.finished && each.started ? (new Date(each.finished) - new Date(each.started)) / 1000 : 0);
   const drawn = records.slice(0, SHOWN).reverse();
-  const most = Math.max(1, ...drawn.map(took));
+  const most = Math.max(1, ...drawn.map(seconds));
   const bars = drawn.map((each, index) => {
-    const high = Math.max(4, (took(each) / most) * 44);
-    const colour = `var(--chakra-colors-${STAGE[each.stage] ?? "gray"}-solid)`;
+    const high = Math.max(4, (seconds(each) / most) * 44);
+    const colour = `var(--chakra-colors-${STAGE[each.stage] ?? "gray"}-fg)`;
     const box = { x: index * 15, y: 46 - high, width: 11, height: high, fill: colour, rx: 1 };
-    return h("rect", { key: each.revision, ...box }, h("title", null, `revision ${each.revision}: ${each.stage}, ${lasted(took(each))}`));
+    return h("rect", { key: each.revision, ...box }, h("title", null, `revision ${each.revision}: ${each.stage}, ${lasted(seconds(each))}`));
   });
   const width = SHOWN * 15;
   const picture = { viewBox: `0 0 ${width} 48`, style: { width: "100%", maxWidth: `${width}px` }, role: "img" };
   return h(
     Box,
-    { my: 2 },
+    { my: 3 },
     h("svg", { ...picture, "aria-label": "Seconds that each release took, oldest first" }, bars),
     h(Text, { fontSize: "xs", color: "fg.muted" }, `How long each release took, oldest first; the longest ${lasted(most)}`),
   );

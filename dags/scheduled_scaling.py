@@ -81,7 +81,7 @@ with DAG(
         """Return the sizes that should hold, and log which window they come from."""
         from tke_provider.domain.windows import Window, size_at
 
-        now = datetime.fromisoformat(params["at"]) if params["at"] else timezone.utcnow()
+        now = timezone.parse(params["at"]) if params["at"] else timezone.utcnow()
         sizes = {}
         for what in ("pods", "nodes"):
             window = Window(**WORKING_HOURS, zone=ZONE, size=params[f"{what}_by_day"])

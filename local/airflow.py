@@ -14,6 +14,7 @@ from typing import ClassVar
 
 from local import ROOT, StackError, engine
 from local import endpoints as at
+from local.buildkit.certificates import issue_certificates
 from local.emulator import secret_key
 from local.part import Part
 from local.postgres import Postgres
@@ -38,7 +39,7 @@ _PRELOADED = (
     "junitparser",
     "tencentcloud.common.common_client_async",
 )
-_USERS = {"admin": "admin", "operator": "op", "viewer": "viewer"}
+_USERS = {"admin": "admin", "operator": "op", "user": "user", "viewer": "viewer"}
 
 
 class Airflow(Part):
@@ -226,11 +227,12 @@ def _connections() -> dict[str, dict[str, object]]:
 
 
 def _buildkit() -> dict[str, object]:
-    """The connection to BuildKit's daemon; its certificates are empty as long as it has never been up."""
+    """The connection to BuildKit's daemon, which may come up later."""
+    issue_certificates()
     files = {"ca_certificate": "ca.pem", "client_certificate": "client.pem", "private_key": "client-key.pem"}
     paths = {name: at.BUILDKIT_FOLDER / file for name, file in files.items()}
     host, _, port = at.BUILDKIT_ADDRESS.removeprefix("tcp://").partition(":")
-    extra = {name: path.read_text() if path.exists() else "" for name, path in paths.items()}
+    extra = {name: path.read_text() for name, path in paths.items()}
     return {"conn_type": "generic", "host": host, "port": int(port), "extra": extra}
 
 

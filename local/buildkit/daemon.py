@@ -7,18 +7,16 @@ import subprocess
 from typing import TYPE_CHECKING, ClassVar
 
 from local import RUN
+from local.buildkit.certificates import issue_certificates
 from local.buildkit.image import has_image, make_image
 from local.buildkit.programs import SOURCE
 from local.endpoints import BUILDKIT_ADDRESS, BUILDKIT_FOLDER, REGISTRY_HOST
 from local.golang import compiled
-from local.kubernetes import ADDRESS
-from local.kubernetes.certificates import Authority
 from local.kubernetes.daemons import environment
 from local.mounts import unmount_below
 from local.packages import need
 from local.part import Part
 from local.process import Daemon, wait_until
-from local.registry import write_secret
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -60,7 +58,7 @@ class BuildKit(Part):
         need("runc", "busybox-static", "git", "rootlesskit", "uidmap")
         compiled(SOURCE)
         RUN.joinpath("buildkit").mkdir(parents=True, exist_ok=True)
-        _issue_certificates(self.folder)
+        issue_certificates()
         configuration_file = self.folder / "buildkitd.toml"
         configuration_file.write_text(configuration(self.folder / "data", RUN / "buildkit" / "otel.sock"))
         daemon = self._daemon(configuration_file)
@@ -99,15 +97,3 @@ def configuration(data: Path, socket: Path, address: str = BUILDKIT_ADDRESS) -> 
     return _CONFIGURATION.format(
         data=data, address=address, certificates=BUILDKIT_FOLDER, socket=socket, registry=REGISTRY_HOST
     )
-
-
-def _issue_certificates(folder: Path) -> None:
-    """Make an authority for this daemon alone, once: whoever it vouches for may build, which is to be root."""
-    if (folder / "client-key.pem").exists():
-        return
-    authority = Authority("buildkit")
-    pairs = {"server": authority.issue("buildkitd", addresses=[ADDRESS]), "client": authority.issue("buildctl")}
-    (folder / "ca.pem").write_text(authority.pair.certificate)
-    for name, pair in pairs.items():
-        (folder / f"{name}.pem").write_text(pair.certificate)
-        write_secret(folder / f"{name}-key.pem", pair.key)

@@ -317,3 +317,10 @@ def test_bad_input_that_means_gone_is_not_found():
 def test_a_missing_permission_names_the_action_to_allow():
     error = error_of(Asked("tke", "DescribeClusters", "", "ap-guangzhou"), "UnauthorizedOperation.CamNoAuth", "no", "r")
     assert "allow tke:DescribeClusters" in str(error)
+
+
+async def test_first_calls_at_the_same_time_share_one_connection(client, monkeypatch):
+    made, connect = [], client._connect
+    monkeypatch.setattr(client, "_connect", lambda *which: made.append(which) or connect(*which))
+    await asyncio.gather(*(client.call(*READ) for _ in range(5)))
+    assert made == [READ[:2]]

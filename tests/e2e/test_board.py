@@ -141,7 +141,7 @@ def test_a_person_rolls_back_to_a_release_of_the_history(browser, api, live):
 @pytest.mark.parametrize("path", ["releases", "calendars", f"live?{SHOP}", f"changes?{SHOP}&revision=1"])
 def test_who_may_read_the_board(airflow, passwords, live, path):
     assert httpx.get(f"{airflow.airflow_url}/tke/api/{path}").status_code == 401
-    for user in ("viewer", "operator", "admin"):
+    for user in ("viewer", "user", "operator", "admin"):
         answer = AirflowApi(airflow.airflow_url, user, passwords[user]).http.get(f"/tke/api/{path}")
         assert answer.status_code == 200, user
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 
 import pytest
 
+from tests.servers import kubeconfig_of
 from tke_provider import plugin
 from tke_provider.plugin import events, plans
 from tke_provider.plugin.board import changed, look
@@ -149,3 +151,12 @@ async def test_a_cluster_that_cannot_be_asked_is_an_answer(cloud, monkeypatch):
     assert said["health"] == "unknown"
     assert "cls-nowhere0" in said["reason"]
     assert "cls-nowhere0" in (await changed("cls-nowhere0", "production", "shop", 1))["reason"]
+
+
+async def test_what_a_kubeconfigs_cluster_says_is_told_of_no_other_one(monkeypatch):
+    extra = {"kubeconfig_secret": kubeconfig_of("http://127.0.0.1:1"), "cluster_id": "cls-here"}
+    monkeypatch.setenv("AIRFLOW_CONN_TKE_DEFAULT", json.dumps({"conn_type": "tke", "extra": extra}))
+    said = await look("cls-there", "production", "shop")
+    assert said["health"] == "unknown"
+    assert "leads to cls-here and not to cls-there" in said["reason"]
+    assert "leads to" not in (await look("cls-here", "production", "shop"))["reason"]

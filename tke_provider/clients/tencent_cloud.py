@@ -93,6 +93,7 @@ class TencentCloudClient:
         self._timeout = timeout
         self._patience = patience
         self._connections: dict[tuple[str, str], Any] = {}
+        self._connecting = asyncio.Lock()
 
     async def __aenter__(self) -> Self:
         return self
@@ -156,8 +157,10 @@ class TencentCloudClient:
     async def _connection(self, service: str, version: str) -> Any:
         """Return the SDK's client of one service, which the SDK ties to one version."""
         if (service, version) not in self._connections:
-            made = await asyncio.to_thread(self._connect, service, version)
-            self._connections.setdefault((service, version), made)
+            async with self._connecting:
+                if (service, version) not in self._connections:
+                    made = await asyncio.to_thread(self._connect, service, version)
+                    self._connections[service, version] = made
         return self._connections[service, version]
 
     def _connect(self, service: str, version: str) -> Any:

@@ -12,7 +12,7 @@ from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any
 
 from tke_provider.domain.assets import release_uri
-from tke_provider.exceptions import TkeError
+from tke_provider.exceptions import InputError, TkeError
 from tke_provider.plugin import events, plans
 from tke_provider.plugin.looks import PATIENCE, Looks, no_answer
 
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from tke_provider.clients.kubernetes import Cluster
     from tke_provider.domain.releases import Record
+    from tke_provider.hooks.tencent_cloud import TkeConnection
 
 _DAYS = 30
 """Of the figures of delivery."""
@@ -92,7 +93,9 @@ async def _asked(
     from tke_provider.hooks.kubernetes import TkeKubernetesHook
 
     async def answer() -> dict[str, Any]:
-        async with await TkeKubernetesHook("tke_default", cluster_id).cluster() as cluster:
+        hook = TkeKubernetesHook("tke_default", cluster_id)
+        _check_leads_to(cluster_id, await hook.connection())
+        async with await hook.cluster() as cluster:
             return await ask(cluster)
 
     try:
@@ -101,6 +104,16 @@ async def _asked(
         return {**unknown, "reason": no_answer(PATIENCE)}
     except TkeError as error:
         return {**unknown, "reason": str(error)}
+
+
+def _check_leads_to(cluster_id: str, connection: TkeConnection) -> None:
+    """Refuse to tell of one cluster what another one says: a kubeconfig leads to its own, whatever is asked for."""
+    here = connection.cluster_id or "tke_default"
+    if connection.kubeconfig_secret and here.lower() != cluster_id.lower():
+        raise InputError(
+            f"The board looks through connection tke_default, whose kubeconfig leads to {here} and not to {cluster_id}",
+            way_out=f"if it is that cluster, name {cluster_id} as the connection's default cluster; else read there",
+        )
 
 
 def _history(records: list[Record]) -> dict[str, Any]:

@@ -138,6 +138,25 @@ def test_a_person_rolls_back_to_a_release_of_the_history(browser, api, live):
     assert api.state("roll_back", run_id) == "success", states
 
 
+def test_a_person_gives_a_service_another_size_on_the_board(browser, api, apps, live):
+    api.unpause("scale_service")
+    before = set(api.runs("scale_service"))
+    present = apps.read_namespaced_deployment("stock", "production").spec.replicas
+    browser.open("plugin/tke")
+    browser.see("//section[starts-with(@aria-label, 'stock in production')]//button[text()='Scale']").click()
+    assert browser.see("//input[@id='Scale-service']").get_attribute("value") == "stock"
+    field = browser.see("//input[@id='Scale-replicas']")
+    field.clear()
+    field.send_keys(str(present + 1))
+    browser.see("//form//button[text()='Scale'][not(@disabled)]").click()
+    browser.see("//form//*[contains(text(), 'Started:')]")
+    (run_id,) = set(api.runs("scale_service")) - before
+    states = {task["task_id"]: task["state"] for task in api.follow("scale_service", run_id)}
+    assert api.state("scale_service", run_id) == "success", states
+    assert apps.read_namespaced_deployment("stock", "production").status.ready_replicas == present + 1
+    apps.patch_namespaced_deployment_scale("stock", "production", {"spec": {"replicas": present}})
+
+
 @pytest.mark.parametrize("path", ["releases", "calendars", f"live?{SHOP}", f"changes?{SHOP}&revision=1"])
 def test_who_may_read_the_board(airflow, passwords, live, path):
     assert httpx.get(f"{airflow.airflow_url}/tke/api/{path}").status_code == 401

@@ -157,6 +157,7 @@ async def test_a_quota_that_has_no_room_for_the_pods_is_told_before_anything_is_
     workload["metadata"]["namespace"] = place.namespace
     workload["spec"]["template"]["spec"]["containers"][0]["resources"] = {"requests": {"cpu": "300m"}}
     await place.cluster.create(workload)
+    await place.pod("web")  # what appears at the same time as its quota is counted minutes later
     quota = place.ref("ResourceQuota", "team", "v1")
     metadata = {"name": quota.name, "namespace": quota.namespace}
     made = {"apiVersion": "v1", "kind": "ResourceQuota", "metadata": metadata, "spec": {"hard": {"requests.cpu": "1"}}}

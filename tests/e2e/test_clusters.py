@@ -2,9 +2,33 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
+from local.endpoints import REGION, SECRET_ID
+from tke_provider.clients.credentials import StaticKey
+from tke_provider.clients.tencent_cloud import TencentCloudClient
+
 pytestmark = [pytest.mark.e2e, pytest.mark.aside]
+TKE = ("tke", "2018-05-25")
+
+
+@pytest.fixture(autouse=True)
+def no_leftovers(airflow):
+    """Delete what a test left, before it and after: the emulator remembers."""
+
+    async def delete() -> None:
+        key = StaticKey(SECRET_ID, airflow.secret_key)
+        async with TencentCloudClient(key, REGION, endpoint=airflow.emulator_url) as cloud:
+            for each in (await cloud.call(*TKE, "DescribeClusters", {}))["Clusters"]:
+                if each["ClusterName"] == "for-a-day":
+                    named = {"ClusterId": each["ClusterId"], "InstanceDeleteMode": "terminate"}
+                    await cloud.call(*TKE, "DeleteCluster", named)
+
+    asyncio.run(delete())
+    yield
+    asyncio.run(delete())
 
 
 def test_a_cluster_is_made_used_and_deleted(run_dag):

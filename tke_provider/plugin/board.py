@@ -107,9 +107,12 @@ async def _asked(
 
 
 def _check_leads_to(cluster_id: str, connection: TkeConnection) -> None:
-    """Refuse to tell of one cluster what another one says: a kubeconfig leads to its own, whatever is asked for."""
-    here = connection.cluster_id or "tke_default"
-    if connection.kubeconfig_secret and here.lower() != cluster_id.lower():
+    """Refuse to tell of one cluster what another one says: a kubeconfig leads to its own, whatever is asked for.
+
+    Which one that is, is known where the connection names it.
+    """
+    here = connection.cluster_id
+    if connection.kubeconfig_secret and here and here.lower() != cluster_id.lower():
         raise InputError(
             f"The board looks through connection tke_default, whose kubeconfig leads to {here} and not to {cluster_id}",
             way_out=f"if it is that cluster, name {cluster_id} as the connection's default cluster; else read there",

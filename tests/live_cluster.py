@@ -51,7 +51,7 @@ class Place:
             "nodeSelector": {"test": node},
             "tolerations": [{"operator": "Exists"}],
             "terminationGracePeriodSeconds": 0,
-            "containers": [{"name": "web", "image": "web"}],
+            "containers": [{"name": "web", "image": "web", "readinessProbe": {"tcpSocket": {"port": 80}}}],
         }
         template = {"metadata": {"labels": labels}, "spec": pod}
         whole = {"selector": {"matchLabels": labels}, "template": template, **spec}
@@ -179,10 +179,25 @@ def connected(kubeconfig: str, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def clouds(cloud, kubeconfig: str, monkeypatch: pytest.MonkeyPatch):
-    """One connection: the emulated cloud's node pools, and the live cluster's services."""
+def clouds(cloud, _emulator, kubeconfig: str, monkeypatch: pytest.MonkeyPatch):
+    """One connection: the emulated cloud's node pools, and the live cluster, whose nodes their machines are."""
     cloud.connect(monkeypatch, kubeconfig_secret=kubeconfig)
-    return cloud
+    with joining(_emulator[0]):
+        yield cloud
+
+
+@contextlib.contextmanager
+def joining(emulator):
+    """Let the machines of an emulated cloud be simulated nodes of the live cluster."""
+    from tke_provider.emulator.nodes import NodeKeeper
+
+    emulator.nodes = NodeKeeper.connect(emulator, os.environ["TKE_TEST_KUBECONFIG"])
+    emulator.nodes.start()
+    try:
+        yield
+    finally:
+        keeper, emulator.nodes = emulator.nodes, None
+        keeper.stop(remove=True)
 
 
 @pytest.fixture

@@ -71,6 +71,10 @@ def test_after_a_change_there_is_rest():
     assert choose(policy(cooldown=60), 2, 180, now=NOW, sized_at=NOW - 60).size == 6
 
 
+def test_a_change_by_a_worker_whose_clock_is_a_little_ahead_counts_as_one():
+    assert choose(policy(cooldown=60), 2, 180, now=NOW, sized_at=NOW + 0.5).size == 2
+
+
 def test_a_clock_that_runs_ahead_does_not_stop_everything():
     assert choose(policy(cooldown=60), 2, 180, now=NOW, sized_at=NOW + 5000).size == 6
 

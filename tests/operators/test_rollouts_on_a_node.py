@@ -24,9 +24,9 @@ def release(place, image: dict, manifest: dict):
 async def test_a_crash_is_told_with_its_last_lines_and_what_served_before_serves_again(place, python):
     good = running("import time; time.sleep(3600)")
     await released(release(place, python, good))
-    said = await refused(
-        release(place, python, running("print('booting'); print('no database'); raise SystemExit(1)")), run_of("2")
-    )
+    # It runs for a moment, in which the cluster has it for available: nothing probes it.
+    crash = "import time; print('booting'); time.sleep(2); print('no database'); raise SystemExit(1)"
+    said = await refused(release(place, python, running(crash)), run_of("2"))
     assert "crashed 2 times: Error, exit code 1" in said
     assert "its last lines: booting | no database" in said
     assert "serves again" in said

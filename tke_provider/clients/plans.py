@@ -122,7 +122,7 @@ def change(found: Found, row: Row, operation: str) -> dict[str, Any]:
     marks: dict[str, str | None] = {
         OPERATION: operation,
         SIZE_BEFORE: str(least(row.before)),
-        SIZED_AT: f"{time.time():.0f}",
+        SIZED_AT: str(int(time.time())),
         SIZED_BY: None if back else operation,
         USUAL: None if back else show_size(row.usual),
     }

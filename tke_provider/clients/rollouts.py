@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import datetime as dt
 from typing import TYPE_CHECKING, Any
 
-from tke_provider.domain.rollouts import MAX_CRASHES, assess
+from tke_provider.domain.rollouts import MAX_CRASHES, assess, pods_of_newest
+from tke_provider.domain.settling import is_unprobed, settle
 from tke_provider.domain.verdicts import State
 
 if TYPE_CHECKING:
@@ -31,6 +33,14 @@ class RolloutLook:
         if verdict.state is State.PASSED:
             return verdict
         return assess(workload, *await self.clues(workload), max_crashes)
+
+    async def settled(self, workload: Manifest, up: Verdict, max_crashes: int = MAX_CRASHES) -> Verdict:
+        """Say whether what is up stays up, where the cluster asks its containers nothing; else return what is known."""
+        if not is_unprobed(workload):
+            return up
+        newest = pods_of_newest(workload, *await parts_of(self.cluster, workload))
+        verdict = settle(workload, newest, dt.datetime.now(dt.timezone.utc), max_crashes)
+        return up if verdict.state is State.PASSED else verdict
 
     async def clues(self, workload: Manifest) -> tuple[Objects, Objects, Objects]:
         """Return what says why it is not up: its pods, its ReplicaSets, and the warnings of the namespace."""

@@ -82,7 +82,7 @@ async def resize(
         log.info("%s is at %d already", number.ref, size)
         return
     log.info("Changing %s from %d to %d", number.ref, number.value, size)
-    marks = {OPERATION: operation, SIZED_BY: operation, SIZE_BEFORE: str(number.value), SIZED_AT: f"{time.time():.0f}"}
+    marks = {OPERATION: operation, SIZED_BY: operation, SIZE_BEFORE: str(number.value), SIZED_AT: str(int(time.time()))}
     if number.ref == workload and workload.api_version != APPS:
         # Where its number of replicas is written, only its kind knows.
         await cluster.patch(workload, {"metadata": {"annotations": marks}})

@@ -89,7 +89,8 @@ def choose(
     wanted = policy.wanted(value)
     if wanted == current:
         return Choice(current, asked)
-    if sized_at is not None and 0 <= now - sized_at < policy.cooldown:
+    # Another worker's clock may be a little ahead of ours; one that is hours ahead is not to keep the size for hours.
+    if sized_at is not None and abs(now - sized_at) < policy.cooldown:
         rest = policy.cooldown - (now - sized_at)
         return Choice(current, f"{asked}, and it stays at {current} for {rest:.0f} more seconds of cooldown")
     known = [(at, policy.wanted(past)) for at, past in history if math.isfinite(past)]

@@ -10,6 +10,7 @@ from tke_provider.clients.leases import Renewal
 from tke_provider.domain.manifests import JOB, ObjectRef, annotation
 from tke_provider.domain.operations import OPERATION
 from tke_provider.domain.rollouts import MAX_CRASHES
+from tke_provider.domain.settling import SETTLE_SECONDS
 from tke_provider.domain.verdicts import State, Verdict, failed, passed, pending
 from tke_provider.exceptions import ConflictError
 from tke_provider.hooks.kubernetes import TkeKubernetesHook
@@ -84,6 +85,7 @@ class RolloutTrigger(TkeBaseTrigger):
         self._watches: list[Watch] = []
         self._cluster: Cluster | None = None
         self._renewal = Renewal()
+        self._settling = False
 
     # --- looking ----------------------------------------------------------------------------------------------------
 
@@ -97,7 +99,7 @@ class RolloutTrigger(TkeBaseTrigger):
         """Say whether all workloads, ``Kind/name`` each, are up."""
         from tke_provider.clients.rollouts import RolloutLook
 
-        look = RolloutLook(cluster, self.namespace)
+        look, self._settling = RolloutLook(cluster, self.namespace), False
         verdicts = [await self._assess(look, *each.split("/", 1)) for each in workloads]
         by_state = {verdict.state: verdict for verdict in reversed(verdicts)}
         for state in (State.FAILED, State.PENDING):
@@ -114,7 +116,11 @@ class RolloutTrigger(TkeBaseTrigger):
         other = annotation(workload, OPERATION)
         if self.operation and not self.back and other != self.operation:
             return failed(f"{ref} was changed meanwhile by {other or 'somebody who leaves no name'}")
-        return await look.assess(workload, self.max_crashes)
+        verdict = await look.assess(workload, self.max_crashes)
+        if verdict.state is State.PASSED:
+            verdict = await look.settled(workload, verdict, self.max_crashes)
+            self._settling = self._settling or not verdict.final
+        return verdict
 
     async def _hold(self, cluster: Cluster, names: Sequence[str]) -> None:
         """Renew the leases when it is time; whoever lost one must not go on."""
@@ -142,6 +148,8 @@ class RolloutTrigger(TkeBaseTrigger):
         """Return when something happened to a pod or workload, or it is time to look anyway."""
         await asyncio.sleep(min(_LEAST_SECONDS, timeout))
         quiet = _QUIET_SECONDS if all(watch.works for watch in self._watches) else self.poll_interval
+        if self._settling:  # that a container stays up is told by nobody
+            quiet = min(quiet, SETTLE_SECONDS)
         with contextlib.suppress(asyncio.TimeoutError):
             await asyncio.wait_for(self._listener.happened.wait(), min(quiet, timeout))
         self._listener.happened.clear()

@@ -60,9 +60,9 @@ test: check ## Everything, on the real stack, which is brought up for it (the fi
 	exit $$status
 
 .PHONY: soak
-soak: setup ## What make test leaves out: the product beside KEDA's own operator, compiled once in about 8 minutes
-	@set -e; if test -e $(STACK_OWNER); then ours=keda; fi; trap '$(BIN)/python -m local down $$ours' EXIT; \
-	$(BIN)/python -m local up $(STACK_PARTS) keda; \
+soak: setup ## What make test leaves out: beside KEDA and behind an ingress controller, compiled once in 12 minutes
+	@set -e; if test -e $(STACK_OWNER); then ours="keda ingress"; fi; trap '$(BIN)/python -m local down $$ours' EXIT; \
+	$(BIN)/python -m local up $(STACK_PARTS) keda ingress; \
 	$(BIN)/pytest -v -m soak
 
 .PHONY: up

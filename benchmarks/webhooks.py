@@ -4,7 +4,8 @@
     python benchmarks/webhooks.py --database postgresql+psycopg2://user:password@127.0.0.1/empty
 
 The peer is the same start of the same DAG through Airflow's own API, in the same server. The database is a new SQLite
-file, or the one that is named, whose tables are made and left. Each delivery is a push of its own.
+file, or the one that is named, whose tables are made and left. Each delivery is a push of its own. "processor" is what
+the server spends on each, the starts of runs meanwhile included; unlike the times it hardly depends on who else works.
 """
 
 from __future__ import annotations
@@ -78,8 +79,8 @@ def store(tasks: int) -> None:
 
 
 @contextlib.contextmanager
-def server() -> Iterator[int]:
-    """One API server, as ``airflow api-server`` runs it; yields its port."""
+def server() -> Iterator[tuple[int, int]]:
+    """One API server, as ``airflow api-server`` runs it; yields its port and the id of its process."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = int(free.getsockname()[1])
@@ -90,7 +91,7 @@ def server() -> Iterator[int]:
             if process.poll() is not None:
                 sys.exit("the API server does not start")
             time.sleep(0.2)
-        yield port
+        yield port, process.pid
     finally:
         process.send_signal(signal.SIGTERM)
         process.wait()
@@ -162,22 +163,32 @@ def settle() -> float:
         time.sleep(0.05)
 
 
-def measure(port: int, count: int, *, alone: bool) -> None:
+def busy(process: int) -> float:
+    """Return the seconds that a process kept a processor so far."""
+    user, system = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[11:13]
+    return (int(user) + int(system)) / os.sysconf("SC_CLK_TCK")
+
+
+def measure(port: int, process: int, count: int, *, alone: bool) -> None:
     """Measure both, side by side, and print it."""
     token = json.load(urllib.request.urlopen(f"http://127.0.0.1:{port}/auth/token"))["access_token"]
     kinds = {"webhook": delivery} | ({} if alone else {"Airflow's API": peer(token)})
     numbers = iter(range(10**9))
-    print(f"{'milliseconds':<16}{'at once':>8}{'p50':>8}{'p99':>8}{'a second':>10}{'failed':>8}{'runs after':>12}")
+    print(f"load of the machine: {os.getloadavg()[0]:.1f}, processors: {os.cpu_count()}")
+    head = f"{'milliseconds':<16}{'at once':>8}{'p50':>8}{'p99':>8}{'processor':>11}"
+    print(f"{head}{'a second':>10}{'failed':>8}{'runs after':>12}")
     for at_once in AT_ONCE:
         for name, call in kinds.items():
             asyncio.run(ask(port, [call(next(numbers)) for _ in range(10)], 1))  # the first ones load what they need
             settle()
-            began = time.perf_counter()
-            took, failed = asyncio.run(ask(port, [call(next(numbers)) for _ in range(count)], at_once))
-            rate = count / (time.perf_counter() - began)
+            calls = [call(next(numbers)) for _ in range(count)]
+            began, used = time.perf_counter(), busy(process)
+            took, failed = asyncio.run(ask(port, calls, at_once))
+            rate, each = count / (time.perf_counter() - began), 1000 * (busy(process) - used) / count
             p50, p99 = (1000 * sorted(took)[int(count * part)] for part in (0.5, 0.99))
             after = f"{settle():.1f} s"
-            print(f"{name:<16}{at_once:>8}{p50:>8.0f}{p99:>8.0f}{rate:>10.0f}{failed:>8}{after:>12}", flush=True)
+            times = f"{name:<16}{at_once:>8}{p50:>8.0f}{p99:>8.0f}{each:>11.1f}"
+            print(f"{times}{rate:>10.0f}{failed:>8}{after:>12}", flush=True)
 
 
 def main() -> None:
@@ -191,8 +202,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as home:
         prepare(str(Path(home)), arguments.database)
         store(arguments.tasks)
-        with server() as port:
-            measure(port, arguments.deliveries, alone=arguments.no_peer)
+        with server() as (port, process):
+            measure(port, process, arguments.deliveries, alone=arguments.no_peer)
 
 
 if __name__ == "__main__":

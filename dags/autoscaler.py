@@ -26,7 +26,9 @@ FORM = {
     "maximum": Param(
         6, type="integer", minimum=1, maximum=100, title="Most pods", description="No more run, however much is asked."
     ),
-    "cpu": Param(60, type="integer", minimum=1, title="CPU", description="Per cent of what the pods request."),
+    "cpu": Param(
+        60, type="integer", minimum=1, maximum=10000, title="CPU", description="Per cent of what the pods request."
+    ),
     "network_out": Param(
         "200k",
         type="string",

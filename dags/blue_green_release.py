@@ -28,6 +28,7 @@ FORM = {
         300,
         type="integer",
         minimum=0,
+        maximum=86400,
         title="Seconds that the old version is kept",
         description="So long the way back is only a switch.",
     ),

@@ -28,6 +28,7 @@ FORM = {
         60,
         type="integer",
         minimum=0,
+        maximum=86400,
         title="Seconds that each step has to stay good",
         description="Longer tells more, and takes longer.",
     ),

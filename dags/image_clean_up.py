@@ -17,7 +17,9 @@ REPOSITORIES = ["test/prices", "test/stock", "test/shop"]
 CLUSTERS = {"cls-local000": []}
 DRY_RUN = True
 
-FORM = {"keep_days": Param(30, type="number", minimum=0, title="Days", description="Younger images stay.")}
+FORM = {
+    "keep_days": Param(30, type="number", minimum=0, maximum=3650, title="Days", description="Younger images stay.")
+}
 
 with DAG(
     dag_id="image_clean_up",

@@ -41,9 +41,16 @@ FORM = {
     "before": Param(
         type="string", minLength=1, title="Old version", description="What the new version is compared with."
     ),
-    "looks": Param(5, type="integer", minimum=1, title="Looks", description="How often the metrics are asked."),
+    "looks": Param(
+        5, type="integer", minimum=1, maximum=1000, title="Looks", description="How often the metrics are asked."
+    ),
     "interval": Param(
-        60, type="integer", minimum=1, title="Seconds between two looks", description="How long between two of them."
+        60,
+        type="integer",
+        minimum=1,
+        maximum=3600,
+        title="Seconds between two looks",
+        description="How long between two of them.",
     ),
 }
 

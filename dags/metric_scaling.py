@@ -21,6 +21,8 @@ FORM = {
     "requests_per_pod": Param(
         20,
         type="number",
+        exclusiveMinimum=0,
+        maximum=100000,
         title="Requests a second that one pod takes",
         description="By what one pod can take, the number of pods is computed.",
     ),

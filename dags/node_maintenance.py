@@ -1,4 +1,7 @@
-"""Before somebody works on nodes: their pool keeps its size, and they are emptied as disruption budgets allow."""
+"""Before somebody works on nodes: their pool keeps its size and is whole, and they are emptied as budgets allow.
+
+While a node of the pool is missing, or another one is still closed to pods, none is emptied.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +11,7 @@ from airflow.sdk import DAG, Param, chain
 
 from tke_provider.operators.node_pools import TkeConfigureNodePoolOperator
 from tke_provider.operators.nodes import TkeDrainNodesOperator
+from tke_provider.sensors.scaling import TkeNodePoolSensor
 
 FORM = {
     "node_pool": Param("web", type="string", minLength=1, title="Node pool", description="Id or name."),
@@ -32,6 +36,14 @@ with DAG(
         autoscaling=False,
     )
     # [END keep]
+    # [START whole]
+    whole = TkeNodePoolSensor(
+        task_id="whole",
+        node_pool="{{ params.node_pool }}",
+        timeout=1800,
+        deferrable=True,
+    )
+    # [END whole]
     # [START drain]
     drain = TkeDrainNodesOperator(
         task_id="drain",
@@ -40,4 +52,4 @@ with DAG(
         deferrable=True,
     )
     # [END drain]
-    chain(keep, drain)
+    chain(keep, whole, drain)

@@ -7,6 +7,9 @@ from airflow.sdk import DAG, Param
 from tke_provider.operators.rollbacks import TkeRollbackServiceOperator
 
 FORM = {
+    "tke_conn_id": Param(
+        "tke_default", type="string", minLength=1, title="Connection", description="Through which it was released."
+    ),
     "cluster_id": Param(None, type=["null", "string"], title="Cluster", description="None: the connection's."),
     "service": Param("shop", type="string", minLength=1, title="Service", description="As its releases are named."),
     "namespace": Param(
@@ -29,6 +32,7 @@ with DAG(
     # [START rollback]
     rollback = TkeRollbackServiceOperator(
         task_id="rollback",
+        tke_conn_id="{{ params.tke_conn_id }}",
         cluster_id="{{ params.cluster_id or '' }}",
         service="{{ params.service }}",
         namespace="{{ params.namespace }}",

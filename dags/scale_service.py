@@ -9,6 +9,9 @@ from airflow.sdk import DAG, Param
 from tke_provider.operators.scaling import TkeScaleServiceOperator
 
 FORM = {
+    "tke_conn_id": Param(
+        "tke_default", type="string", minLength=1, title="Connection", description="Through which it was released."
+    ),
     "cluster_id": Param(None, type=["null", "string"], title="Cluster", description="None: the connection's."),
     "namespace": Param(
         "production", type="string", minLength=1, title="Namespace", description="Where in the cluster it runs."
@@ -28,6 +31,7 @@ with DAG(
     # [START by_form]
     TkeScaleServiceOperator(
         task_id="scale",
+        tke_conn_id="{{ params.tke_conn_id }}",
         cluster_id="{{ params.cluster_id or '' }}",
         namespace="{{ params.namespace }}",
         name="{{ params.service }}",

@@ -111,6 +111,8 @@ class Airflow(Part):
             "SHOP_GIT_URL": at.SHOP_GIT_URL,
             "TKE_CLUSTER_ID": at.CLUSTER_ID,
             "BUILDKIT_IMAGE": at.BUILDKIT_IMAGE,
+            # A daemon in a pod reaches the registry, which listens on loopback, by the node's own network.
+            "BUILDKIT_POD_SPEC": json.dumps({"hostNetwork": True}),
             **{f"AIRFLOW__{name}": value for name, value in self._options().items()},
             **{f"AIRFLOW_CONN_{name}": json.dumps(value) for name, value in _connections().items()},
         }

@@ -9,7 +9,7 @@ import re
 import shutil
 import subprocess
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -42,6 +42,8 @@ class Source:
     :param tags: build tags.
     :param needs: Debian packages of a C compiler, where a part of it is written in C; none makes static programs.
     :param go: the least Go that compiles it.
+    :param filled: folders that stand in for a dependency (``replace`` in ``go.mod``), each with the release that has
+        the packages which it lacks: so one package is our own, and what only that one would need is not asked for.
     """
 
     name: str
@@ -54,6 +56,7 @@ class Source:
     tags: tuple[str, ...] = ()
     needs: tuple[str, ...] = ()
     go: tuple[int, int] = OLDEST_GO
+    filled: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def programs(self) -> Path:
@@ -63,7 +66,8 @@ class Source:
     def _key(self) -> str:
         """Changes with everything that changes the programs."""
         told = (self.packages + self.tags, self.ldflags, sorted(self.links.items()))
-        digest = hashlib.sha256(repr(told).encode())
+        filled = repr(sorted(self.filled.items())) if self.filled else ""
+        digest = hashlib.sha256(f"{told!r}{filled}".encode())
         for file in sorted(self._files()):
             digest.update(f"{file.relative_to(self.module)}\0".encode() + file.read_bytes())
         return f"{self.name}-{self.version}-{digest.hexdigest()[:12]}"
@@ -99,6 +103,10 @@ def _compile(source: Source, folder: Path) -> None:
     what = f"compiling {source.name} {source.version}"
     say(f"  … {what}: once on this machine, about {source.minutes} min on two cores")
     flags = ["-trimpath", "-tags", ",".join(source.tags), "-ldflags", f"-s -w {source.ldflags}"]
+    overlay = partial / "overlay.json"
+    if source.filled:
+        overlay.write_text(json.dumps({"Replace": dict(_filling(source, go))}))
+        flags += ["-overlay", str(overlay)]
     run(
         [go, "build", *flags, "-o", f"{partial}/", *source.packages],
         what,
@@ -106,6 +114,7 @@ def _compile(source: Source, folder: Path) -> None:
         # Static, as the official releases are, unless a part is written in C.
         env={**os.environ, "CGO_ENABLED": "1" if source.needs else "0"},
     )
+    overlay.unlink(missing_ok=True)
     for link, program in source.links.items():
         (partial / link).symlink_to(program)
     partial.rename(folder)
@@ -113,9 +122,22 @@ def _compile(source: Source, folder: Path) -> None:
 
 def module_folder(source: Source, module: str) -> Path:
     """The folder with the files of a module that the source is compiled from; fetched again if it is gone."""
-    said = run(
-        [_go(source.go), "mod", "download", "-json", module], f"looking for the files of {module}", cwd=source.module
-    )
+    return _downloaded(_go(source.go), module, source.module)
+
+
+def _filling(source: Source, go: Path) -> Iterator[tuple[str, str]]:
+    """Yield where each file that a folder lacks would stand, and where it is; a package of its own lacks none."""
+    for name, release in source.filled.items():
+        # Asked for outside of our module, where the folder stands in for it.
+        folder, theirs = source.module / name, _downloaded(go, release, Path("/"))
+        for file in theirs.rglob("*.go"):
+            place = folder / file.relative_to(theirs)
+            if not place.parent.is_dir():
+                yield str(place), str(file)
+
+
+def _downloaded(go: Path, module: str, cwd: Path) -> Path:
+    said = run([go, "mod", "download", "-json", module], f"looking for the files of {module}", cwd=cwd)
     return Path(json.loads(said)["Dir"])
 
 

@@ -19,6 +19,7 @@ from local.endpoints import KUBECONFIG_FILE
 from local.engine import Engine
 from local.gitea.server import Gitea
 from local.helm.program import Helm
+from local.ingress.controller import Ingress
 from local.keda.operator import Keda
 from local.kubernetes.cluster import Kubernetes
 from local.kubernetes.dns import Dns
@@ -41,6 +42,7 @@ PARTS: tuple[type[Part], ...] = (
     Dns,
     Kwok,
     Keda,
+    Ingress,
     Prometheus,
     Adapter,
     BuildKit,

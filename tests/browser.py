@@ -36,7 +36,7 @@ def resize(driver: WebDriver, width: int, height: int) -> None:
     driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
 
 
-def see(driver: WebDriver, xpath: str, seconds: float = 30) -> WebElement:
+def see(driver: WebDriver, xpath: str, seconds: float = 90) -> WebElement:
     """Return what is there, or will be in time."""
     from selenium.webdriver.common.by import By
 
@@ -44,7 +44,7 @@ def see(driver: WebDriver, xpath: str, seconds: float = 30) -> WebElement:
     return found[0]
 
 
-def until(driver: WebDriver, holds: Callable[[], Any], seconds: float = 30, what: str = "") -> Any:
+def until(driver: WebDriver, holds: Callable[[], Any], seconds: float = 90, what: str = "") -> Any:
     """Wait until something holds, and return it."""
     from selenium.webdriver.support.ui import WebDriverWait
 

@@ -98,6 +98,13 @@ def keda(stack):
         yield
 
 
+@pytest.fixture(scope="session")
+def ingress_controller(stack):
+    """Bring up an ingress controller."""
+    with _up(("ingress",)):
+        yield
+
+
 class _up:  # noqa: N801  # a context manager, named as it reads
     def __init__(self, parts: tuple[str, ...]) -> None:
         self.parts = parts
@@ -156,7 +163,8 @@ class EmulatedCloud:
     def _ask(self, method: str, what: str, body: dict[str, object]) -> dict:
         import httpx
 
-        return httpx.request(method, f"{self.endpoint}/_emulator/{what}", json=body).raise_for_status().json()
+        url = f"{self.endpoint}/_emulator/{what}"
+        return httpx.request(method, url, json=body, timeout=60).raise_for_status().json()
 
     def connect(self, monkeypatch: pytest.MonkeyPatch, conn_id: str = "tke_default", **more: object) -> None:
         """Make it an Airflow connection; more are extras, or fields of the connection."""

@@ -74,6 +74,16 @@ class Place:
 
         return await until(there)
 
+    async def without_room(self, *, room: bool = False) -> None:
+        """Let the kubelet's node take no pod that comes from now on, until there is room again."""
+        labels = {"test": self.namespace if room else "nowhere"}
+        await self.cluster.patch(ObjectRef("v1", "Node", "", self.namespace), {"metadata": {"labels": labels}})
+
+    async def unschedulable(self) -> bool:
+        """Whether the scheduler has said of some pod that no node takes it."""
+        said = [each for pod in await self.pods() for each in pod["status"].get("conditions") or ()]
+        return any((each["type"], each.get("reason")) == ("PodScheduled", "Unschedulable") for each in said)
+
     async def say(self, pod: dict, phase: str = "Pending", **container: Any) -> None:
         """Say what a kubelet says of a pod's container."""
         status = {"name": "web", "image": "web", "imageID": "", "ready": False, "restartCount": 0, **container}
@@ -97,7 +107,7 @@ def named(digit: str) -> str:
     return f"{_DIGEST}{digit * 64}"
 
 
-async def until(look: Callable[[], Awaitable[Any]], seconds: float = 60.0) -> Any:
+async def until(look: Callable[[], Awaitable[Any]], seconds: float = 120.0) -> Any:
     """Look until there is something, and return it."""
     deadline = time.monotonic() + seconds
     while not (found := await look()):
@@ -119,7 +129,7 @@ def deploy(place: Place, digit: str = "a", *manifests: dict, **more: Any) -> Tke
 
     given = {"manifests": list(manifests) or [place.workload()], "images": {"web": image(digit)}}
     return TkeDeployServiceOperator(
-        task_id="deploy", namespace=place.namespace, **{"timeout": 60, "poll_interval": 0.5, **given, **more}
+        task_id="deploy", namespace=place.namespace, **{"timeout": 120, "poll_interval": 0.5, **given, **more}
     )
 
 
@@ -157,7 +167,19 @@ async def account(place: Place, kubeconfig: str, role: dict | None = None) -> st
         binding = {"apiVersion": f"{group}/v1", "kind": "RoleBinding", "metadata": {"name": "binding", **here}}
         await place.cluster.create({**binding, "subjects": [subject], "roleRef": reference})
     request = await place.cluster._on(ObjectRef.of(made), "create", subresource="token")
-    return with_token(kubeconfig, (await place.cluster._json(request._replace(body={})))["status"]["token"])
+    theirs = with_token(kubeconfig, (await place.cluster._json(request._replace(body={})))["status"]["token"])
+    if role:
+        await until(lambda: _has(theirs, place.namespace, role))
+    return theirs
+
+
+async def _has(kubeconfig: str, namespace: str, role: dict) -> bool:
+    """Whether the API server knows by now that these rights were given: it hears of it after it has stored it."""
+    asked = {"apiVersion": "authorization.k8s.io/v1", "kind": "SelfSubjectRulesReview", "metadata": {"name": "mine"}}
+    async with Cluster(kubeconfig) as cluster:
+        answer = await cluster.create({**asked, "spec": {"namespace": namespace}})
+    known = [each["resources"] for each in answer["status"]["resourceRules"]]
+    return all(rule["resources"] in known for rule in role["rules"])
 
 
 def connect(kubeconfig: str, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -91,7 +91,7 @@ def _serving(folder: Path) -> Iterator[str]:
 
 
 def _until_ready(url: str, process: subprocess.Popen, log: Path) -> None:
-    with httpx.Client(auth=_LOGIN) as http:
+    with httpx.Client(auth=_LOGIN, timeout=60) as http:
         for _ in range(600):
             with contextlib.suppress(httpx.TransportError):
                 if http.get(f"{url}/-/ready").is_success:

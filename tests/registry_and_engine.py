@@ -47,7 +47,7 @@ class StackRegistry:
         digest = f"sha256:{hashlib.sha256(config).hexdigest()}"
         described = {"mediaType": f"{kind}.config.v1+json", "digest": digest, "size": len(config)}
         manifest = {"schemaVersion": 2, "mediaType": f"{kind}.manifest.v1+json", "config": described, "layers": []}
-        with httpx.Client(auth=(self.username, self.password)) as client:
+        with httpx.Client(auth=(self.username, self.password), timeout=60) as client:
             upload = httpx.URL(client.post(f"{address}/blobs/uploads/").raise_for_status().headers["Location"])
             client.put(upload.copy_merge_params({"digest": digest}), content=config).raise_for_status()
             headers = {"Content-Type": f"{kind}.manifest.v1+json"}

@@ -18,10 +18,20 @@ _SAMPLE = Path(__file__).parents[1] / "local" / "sample"
 _SCRAPED = {"prometheus.io/scrape": "true", "prometheus.io/port": "8080"}
 
 
-async def start(place: Place, image: dict, service: str, name: str = "", version: str = "v1", **edits: str) -> None:
+async def start(
+    place: Place,
+    image: dict,
+    service: str,
+    name: str = "",
+    version: str = "v1",
+    *,
+    resources: dict[str, Any] | None = None,
+    **edits: str,
+) -> None:
     """Run one service of the shop.
 
     :param name: of its Deployment; default: the service's.
+    :param resources: what its container requests and may use.
     :param edits: text in its program, and what stands there instead, as ``before="…", after="…"``.
     """
     name = name or service
@@ -36,14 +46,14 @@ async def start(place: Place, image: dict, service: str, name: str = "", version
             "apiVersion": "apps/v1",
             "kind": "Deployment",
             "metadata": metadata,
-            "spec": _spec(image, service, name, version),
+            "spec": _spec(image, service, name, version, resources or {}),
         }
     )
 
 
-async def expose(place: Place, service: str) -> None:
-    """Give a service its name; every Deployment of it stands behind."""
-    spec = {"selector": {"app": service}, "ports": [{"name": "http", "port": 80, "targetPort": 8080}]}
+async def expose(place: Place, service: str, *, by: str = "app") -> None:
+    """Give a service its name; every Deployment of it stands behind, or by ``release`` the one of that name."""
+    spec = {"selector": {by: service}, "ports": [{"name": "http", "port": 80, "targetPort": 8080}]}
     metadata = {"name": service, "namespace": place.namespace}
     await place.cluster.create({"apiVersion": "v1", "kind": "Service", "metadata": metadata, "spec": spec})
 
@@ -67,13 +77,14 @@ async def asked(place: Place, service: str, pause: float = 0.05) -> AsyncIterato
             await task
 
 
-def _spec(image: dict, service: str, name: str, version: str) -> dict[str, Any]:
+def _spec(image: dict, service: str, name: str, version: str, resources: dict[str, Any]) -> dict[str, Any]:
     labels = {"app": service, "release": name}
     container = {
         "name": service,
         "image": f"{image['repository']}@{image['digest']}",
         "command": ["python3", "/app/app.py"],
         "env": [{"name": "COMMIT", "value": version}],
+        "resources": resources,
         "readinessProbe": {"httpGet": {"path": "/healthz", "port": 8080}, "periodSeconds": 1},
         "volumeMounts": [{"name": "app", "mountPath": "/app"}],
     }

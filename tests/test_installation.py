@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -36,31 +38,71 @@ print(json.dumps({
 """
 
 
-@pytest.fixture(scope="module")
-def clean(tmp_path_factory) -> tuple[Path, dict[str, str]]:
+LOAD = """
+import importlib, json, pkgutil, runpy, sys, warnings
+from pathlib import Path
+warnings.simplefilter("ignore")
+import airflow, tke_provider
+errors = {}
+def tried(name, load):
+    try:
+        load(name)
+    except Exception as error:
+        errors[name] = repr(error)
+for module in pkgutil.walk_packages(tke_provider.__path__, "tke_provider."):
+    if not module.name.startswith("tke_provider.emulator"):
+        tried(module.name, importlib.import_module)
+for dag in sorted(Path(sys.argv[1]).glob("*.py")):
+    tried(str(dag), runpy.run_path)
+print(json.dumps({"airflow": airflow.__version__, "errors": errors}))
+"""
+
+
+@dataclasses.dataclass(frozen=True)
+class Clean:
     """A virtual environment with Airflow and the wheel, and an empty Airflow home."""
+
+    python: Path
+    environment: dict[str, str]
+
+    def run(self, *words: str, check: bool = True, **more: str) -> subprocess.CompletedProcess[str]:
+        """Run Python in it, far from the checkout."""
+        return subprocess.run(
+            [str(self.python), *words], env={**self.environment, **more}, check=check, capture_output=True, text=True,
+            cwd="/",
+        )  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def install(tmp_path_factory):
+    """Make a clean environment by pip, as a user does: the wheel and these requirements."""
     folder = tmp_path_factory.mktemp("clean")
+    uv = str(Path(sys.executable).with_name("uv"))
     run = lambda *words: subprocess.run(words, check=True, capture_output=True, text=True, cwd=folder)  # noqa: E731
     run(sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(folder / "dist"), str(ROOT))
     (wheel,) = (folder / "dist").glob("*.whl")
-    run(sys.executable, "-m", "venv", str(folder / "venv"))
-    python = folder / "venv" / "bin" / "python"
-    uv = Path(sys.executable).with_name("uv")
-    constraints = folder / "constraints.txt"
+    inherited = {k: v for k, v in os.environ.items() if not k.startswith(("AIRFLOW", "PYTHON"))}
+
+    def make(name: str, *requirements: str) -> Clean:
+        home, python = folder / name / "home", folder / name / "venv" / "bin" / "python"
+        home.mkdir(parents=True)
+        run(sys.executable, "-m", "venv", str(folder / name / "venv"))
+        run(uv, "pip", "install", "-q", "--python", str(python), *requirements, str(wheel))
+        return Clean(python, {**inherited, "AIRFLOW_HOME": str(home), "AIRFLOW__CORE__LOAD_EXAMPLES": "False"})
+
+    return make
+
+
+@pytest.fixture(scope="module")
+def clean(install, tmp_path_factory) -> Clean:
+    """The Airflow that everything else here is tested with."""
+    constraints = tmp_path_factory.mktemp("lock") / "constraints.txt"
     constraints.write_text("".join(f"{line}\n" for line in LOCK.read_text().splitlines() if not line.startswith("-e")))
-    run(str(uv), "pip", "install", "-q", "--python", str(python), "-c", str(constraints), "apache-airflow", str(wheel))
-    home = folder / "home"
-    home.mkdir()
-    environment = {k: v for k, v in os.environ.items() if not k.startswith(("AIRFLOW", "PYTHON"))}
-    return python, {**environment, "AIRFLOW_HOME": str(home), "AIRFLOW__CORE__LOAD_EXAMPLES": "False"}
+    return install("locked", "-c", str(constraints), "apache-airflow")
 
 
-def ask(clean: tuple[Path, dict[str, str]], **more: str) -> dict[str, object]:
-    python, environment = clean
-    done = subprocess.run(
-        [str(python), "-c", ASK], env={**environment, **more}, check=True, capture_output=True, text=True, cwd="/"
-    )
-    return json.loads(done.stdout.splitlines()[-1])
+def ask(clean: Clean, **more: str) -> dict[str, object]:
+    return json.loads(clean.run("-c", ASK, **more).stdout.splitlines()[-1])
 
 
 def test_the_wheel_shows_provider_connection_form_and_plugin(clean):
@@ -80,10 +122,15 @@ def test_a_checkout_as_airflow_home_does_not_load_the_plugin_twice(clean):
 
 
 def test_the_emulator_says_what_it_lacks(clean):
-    python, environment = clean
-    done = subprocess.run(
-        [str(python), "-m", "tke_provider.emulator", "--port", "1"], env=environment, capture_output=True, text=True,
-        check=False, cwd="/",
-    )  # fmt: skip
+    done = clean.run("-m", "tke_provider.emulator", "--port", "1", check=False)
     assert done.returncode != 0
     assert "airflow-provider-tke[emulator]" in done.stderr.splitlines()[-1]
+
+
+def test_every_module_and_dag_loads_in_the_oldest_airflow_that_is_allowed(install):
+    (oldest,) = re.findall(r"^    apache-airflow>=([0-9.]+),", (ROOT / "setup.cfg").read_text(), re.MULTILINE)
+    done = install("oldest", f"apache-airflow=={oldest}.*").run("-c", LOAD, str(ROOT / "dags"))
+    seen = json.loads(done.stdout.splitlines()[-1])
+    assert seen["airflow"].startswith(f"{oldest}.")
+    # What watchers share is new in Airflow 3.3; without it a watcher says so when it starts.
+    assert set(seen["errors"]) == {"tke_provider.triggers.push_streams"}, seen["errors"]

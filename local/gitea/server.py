@@ -5,6 +5,7 @@ from __future__ import annotations
 import getpass
 import json
 import os
+import re
 import secrets
 import shutil
 import urllib.error
@@ -13,6 +14,7 @@ from http import HTTPStatus
 from pathlib import Path
 from typing import ClassVar
 
+from local import StackError
 from local import endpoints as at
 from local.golang import Source, compiled, module_folder
 from local.packages import need
@@ -56,6 +58,7 @@ DEFAULT_BRANCH = main
 INSTALL_LOCK = true
 SECRET_KEY = {secret_key}
 INTERNAL_TOKEN = {internal_token}
+PASSWORD_COMPLEXITY = lower,upper,digit
 [service]
 DISABLE_REGISTRATION = true
 [webhook]
@@ -131,12 +134,22 @@ class Gitea(Part):
         """Make the database and its one user, once."""
         if at.GITEA_PASSWORD_FILE.exists():
             return
-        password, env = secrets.token_urlsafe(24), self._environment()
+        (self.folder / "gitea.db").unlink(missing_ok=True)  # of a start that was broken off: nobody knows its password
+        env = self._environment()
         run([program, "migrate", "--config", config], "making Gitea's database", env=env)
-        names = ("--username", at.GITEA_USER, "--email", f"{at.GITEA_USER}@example.com", "--password", password)
+        names = ("--username", at.GITEA_USER, "--email", f"{at.GITEA_USER}@example.com")
         user = ("admin", "user", "create", "--admin", "--must-change-password=false", *names)
-        run([program, *user, "--config", config], "making Gitea's user", env=env)
-        write_secret(at.GITEA_PASSWORD_FILE, password)
+        # Gitea makes the password up and says it: one that it is given stands in the list of processes.
+        made_up = ("--random-password", "--random-password-length", "32")
+        said = run([program, *user, *made_up, "--config", config], "making Gitea's user", env=env)
+        write_secret(at.GITEA_PASSWORD_FILE, _password(said))
+
+
+def _password(said: str) -> str:
+    found = re.search(r"^generated random password is '(.+)'$", said, re.MULTILINE)
+    if found is None:
+        raise StackError("Gitea did not say the password of its user")
+    return found[1]
 
 
 def _answers() -> bool:

@@ -94,6 +94,24 @@ async def test_a_refusal_is_raised_though_the_old_key_works():
         await fetched.key()
 
 
+async def test_a_refusal_of_the_key_before_drops_no_newer_one():
+    fetched = Fetched(lasting(7200, "first"), lasting(7200, "second"))
+    first = await fetched.key()
+    assert fetched.forget(first), "another one can be had"
+    second = await fetched.key()
+    assert fetched.forget(first), "the one that is there already"
+    assert await fetched.key() is second
+
+
+async def test_calls_that_are_refused_together_renew_their_key_once(cloud):
+    fetched = Fetched(
+        Key("AKIDgone", "key", "token", time.time() + 7200), Key(cloud.secret_id, cloud.secret_key, "", 2e9)
+    )
+    answers = await asyncio.gather(*(who_am_i(fetched, cloud) for _ in range(5)))
+    assert len(answers) == 5
+    assert fetched.answers == []
+
+
 async def test_many_at_once_share_one_renewal():
     fetched = Fetched(lasting(7200))
     keys = await asyncio.gather(*(fetched.key() for _ in range(20)))
@@ -165,7 +183,7 @@ async def test_a_metadata_service_that_hangs_is_given_up():
     async with await asyncio.start_server(say_nothing, "127.0.0.1", 0) as server:
         address = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
         with pytest.raises(UnavailableError, match="ReadTimeout"):
-            await CvmRole(metadata=address, timeout=0.1).key()
+            await CvmRole(metadata=address, timeout=0.5).key()
         await hung_up.wait()
 
 

@@ -83,6 +83,21 @@ async def test_a_refused_login_is_known_before_anything_is_built(docker_api, bui
     assert "wrong-password" not in str(caught.value)
 
 
+async def test_a_login_that_ends_while_it_is_built_is_not_the_one_that_pushes(docker_api, build, context, registry):
+    asked: list[str] = []
+
+    async def login():
+        asked.append("")
+        return registry.login()
+
+    def ended(_: str) -> None:
+        """What the engine was told when it began is worth nothing any more."""
+        docker_api._auth_configs.add_auth(registry.host, {"username": registry.username, "password": "ended"})
+
+    assert await Engine(docker_api, login).build(context("COPY content /content"), build, ended)
+    assert len(asked) == 2
+
+
 async def test_without_a_login_a_registry_that_wants_one_refuses_the_push(docker_api, build, context):
     async def nobody():
         return None

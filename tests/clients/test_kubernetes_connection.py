@@ -11,6 +11,7 @@ import pytest
 from tests.servers import kubeconfig_of
 from tke_provider.clients.kubernetes import Cluster
 from tke_provider.exceptions import CredentialError, UnavailableError
+from tke_provider.hooks.kubernetes import TkeKubernetesHook
 
 PODS = {"resources": [{"name": "pods", "namespaced": True, "kind": "Pod"}]}
 
@@ -79,3 +80,17 @@ async def test_a_watch_that_breaks_off_within_a_line_is_begun_again_by_whoever_w
         assert await anext(changes) == ("ADDED", {"metadata": {"name": "a"}})
         with pytest.raises(UnavailableError, match="Cluster cls-1 broke off within a line of watch pods"):
             await anext(changes)
+
+
+async def test_a_token_that_was_replaced_in_the_connection_is_taken_up_by_what_waits(api, monkeypatch):
+    kubeconfig, asked = api
+
+    def connect(token: str) -> None:
+        connection = {"conn_type": "tke", "extra": {"kubeconfig_secret": kubeconfig(token)}}
+        monkeypatch.setenv("AIRFLOW_CONN_TKE_DEFAULT", json.dumps(connection))
+
+    connect("old")
+    async with await TkeKubernetesHook().cluster() as cluster:
+        connect("new")
+        assert await cluster.namespaced("v1", "Pod")
+    assert asked == ["/api/v1", "/api/v1"]

@@ -22,7 +22,7 @@ socketserver.TCPServer(("", 7000), Echo).serve_forever()
 @pytest.fixture
 async def pod(running_pod) -> str:
     """A pod that echoes lines on port 7000."""
-    return await running_pod("echo", ["python3", "-c", ECHO])
+    return await running_pod("echo", ["python3", "-c", ECHO], listens=7000)
 
 
 @pytest.mark.stack

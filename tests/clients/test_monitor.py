@@ -25,12 +25,17 @@ async def monitor(cloud):
         yield monitor
 
 
-def tell(cloud, query: dict, *values: float | None) -> None:
-    """Let a metric have been each of the values for a minute, the last one until now."""
+def tell(cloud, query: dict, *values: float | None) -> float:
+    """Let a metric have been each of the values for a minute, the last one until now, and return that now.
+
+    Whoever asks later may do so in another minute.
+    """
+    now = time.time()
     for ago, value in enumerate(reversed(values)):
-        at = 0 if ago == len(values) - 1 else (time.time() // 60 - ago) * 60
+        at = 0 if ago == len(values) - 1 else (now // 60 - ago) * 60
         told = {name: query[name] for name in ("namespace", "metric", "dimensions")}
         cloud._ask("POST", "metrics", {**told, "value": value, "since": at})
+    return now
 
 
 @pytest.mark.parametrize("query", [WEB, NODE])
@@ -41,14 +46,13 @@ async def test_a_metric_of_containers_and_one_of_machines_are_asked_each_in_its_
 
 @pytest.mark.parametrize(("statistic", "value"), [("avg", 4), ("max", 6), ("min", 2), ("sum", 12), ("last", 6)])
 async def test_a_statistic_is_made_of_the_window(cloud, monitor, statistic, value):
-    tell(cloud, NODE, 2, 4, 6)
-    now = time.time()
+    now = tell(cloud, NODE, 2, 4, 6)
     assert await monitor.value({**NODE, "statistic": statistic, "window": 150 + now % 60 - 30}, now) == value
 
 
 async def test_gaps_are_left_out(cloud, monitor):
-    tell(cloud, NODE, None, 4, None)
-    assert await monitor.value({**NODE, "window": 600}, time.time()) == 4
+    now = tell(cloud, NODE, None, 4, None)
+    assert await monitor.value({**NODE, "window": 600}, now) == 4
 
 
 async def test_what_was_never_measured_has_no_value(monitor):
@@ -57,8 +61,7 @@ async def test_what_was_never_measured_has_no_value(monitor):
 
 
 async def test_values_come_oldest_first(cloud, monitor):
-    tell(cloud, NODE, 2, 4)
-    now = time.time()
+    now = tell(cloud, NODE, 2, 4)
     assert [value for _, value in await monitor.values(NODE, now - 120, now, 15)] == [2, 4]
 
 

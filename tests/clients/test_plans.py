@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import copy
 import time
 
 import pytest
 
 from tke_provider.clients.plan_targets import Found
-from tke_provider.clients.plans import Pace, Workloads, change, claims, is_due
+from tke_provider.clients.plans import Pace, Workloads, _write, change, claims, is_due
 from tke_provider.domain.demand import SIZED_AT
 from tke_provider.domain.manifests import ObjectRef
 from tke_provider.domain.operations import OPERATION, SIZED_BY
@@ -16,6 +17,7 @@ from tke_provider.domain.owners import Owner
 from tke_provider.domain.plans import USUAL
 from tke_provider.domain.proposals import Present, Row
 from tke_provider.domain.scaling import SIZE_BEFORE, Bounds
+from tke_provider.exceptions import BusyError, ConflictError
 
 REF = ObjectRef("apps/v1", "Deployment", "shop", "web")
 HPA = Owner("autoscaling/v2", "HorizontalPodAutoscaler", "web", Bounds(1, 4))
@@ -63,7 +65,7 @@ def test_on_the_way_back_in_steps_the_usual_size_stays_recorded():
 def test_an_owner_gets_bounds_and_their_usual_ones_are_recorded(owner, spec):
     bounds = row(Bounds(3, 8), before=Bounds(1, 4), usual=Bounds(1, 4))
     marks, written_spec = written(found(owner=owner), bounds)
-    assert (marks[USUAL], marks[SIZE_BEFORE], written_spec) == ("1..4", "1", spec)
+    assert (marks[USUAL], marks[SIZE_BEFORE], written_spec) == ("1..4", "1..4", spec)
 
 
 @pytest.mark.parametrize(
@@ -90,6 +92,60 @@ async def test_no_more_begin_in_a_second_than_allowed():
     pace, started = Pace(100), time.monotonic()
     await asyncio.gather(*(pace.turn() for _ in range(11)))
     assert time.monotonic() - started >= 0.1
+
+
+class Contended:
+    """A cluster with one workload, in whose way somebody gets; a real one would have to be met at the right moment.
+
+    :param meanwhile: what becomes of the workload before each of the first writes, which are refused then.
+    """
+
+    def __init__(self, live: dict, *meanwhile: dict) -> None:
+        self.live, self.meanwhile, self.written = live, list(meanwhile), []
+
+    async def get(self, _: ObjectRef) -> dict:
+        return copy.deepcopy(self.live)
+
+    async def patch(self, ref: ObjectRef, body: dict) -> None:
+        if self.meanwhile:
+            self.live = self.meanwhile.pop(0)
+        if body["metadata"]["resourceVersion"] != self.live["metadata"]["resourceVersion"]:
+            raise ConflictError(f"{ref} was changed", way_out="look again")
+        self.written.append(body["spec"])
+
+
+def live(version: int, replicas: int = 2, **marks: str) -> dict:
+    metadata = {"name": "web", "namespace": "shop", "resourceVersion": str(version), "annotations": marks}
+    return {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": metadata, "spec": {"replicas": replicas}}
+
+
+async def test_a_size_is_written_into_the_object_as_it_is_read_then_whatever_its_status_does():
+    cluster = Contended(live(1), live(2), live(3))
+    await _write(cluster, found(), row(), "me")
+    assert cluster.written == [{"replicas": 5}]
+
+
+@pytest.mark.parametrize(
+    ("now", "meanwhile"),
+    [
+        (live(2, 3), []),
+        (live(1), [live(2, 3)]),
+        (live(1, 5), []),
+        (live(2, **{USUAL: "1"}), []),
+    ],
+    ids=["since the plan looked", "since it was read", "to the very size by somebody else", "what is usual"],
+)
+async def test_a_size_that_somebody_changed_is_not_overwritten_by_one_computed_from_what_was(now, meanwhile):
+    cluster = Contended(now, *meanwhile)
+    with pytest.raises(BusyError, match="web was changed meanwhile"):
+        await _write(cluster, found(), row(), "me")
+    assert cluster.written == []
+
+
+async def test_a_write_whose_answer_was_lost_is_found_and_not_repeated():
+    cluster = Contended(live(1), live(2, 5, **{OPERATION: "me", USUAL: "2"}))
+    await _write(cluster, found(), row(), "me")
+    assert cluster.written == []
 
 
 class Counting:

@@ -7,6 +7,7 @@ import httpx
 import pytest
 
 from tests.live_cluster import until
+from tke_provider.clients import pods
 from tke_provider.clients.kubernetes import Cluster
 from tke_provider.clients.pods import ended, follow, started, terminated
 from tke_provider.domain.manifests import ObjectRef
@@ -70,6 +71,25 @@ async def test_a_stream_that_breaks_is_taken_up_where_it_broke_and_nothing_is_sa
     await run(cluster, await pod("for each in 1 2 3 4 5; do echo line $each; cat /dev/null; done"), said)
     assert len(opened) > 2
     assert [line for line in said if line.startswith("line")] == [f"line {number}" for number in range(1, 6)]
+
+
+async def test_a_stream_that_stays_silent_is_asked_for_anew_and_nothing_is_lost_or_said_twice(
+    build_pods, pod, monkeypatch
+):
+    opened, whole = [], Cluster.open
+
+    async def counting(self, *arguments):
+        opened.append(arguments)
+        return await whole(self, *arguments)
+
+    monkeypatch.setattr(Cluster, "open", counting)
+    monkeypatch.setattr(pods, "_QUIET_SECONDS", 0.5)
+    monkeypatch.setattr(pods, "_BREAKS", 1)
+    said: list[str] = []
+    how = await run(build_pods[0], await pod("sleep 1; echo one; sleep 2; echo two"), said)
+    assert how["exitCode"] == 0
+    assert [line for line in said if not line.startswith("Waiting")] == ["one", "two"]
+    assert len(opened) > 2
 
 
 async def test_what_a_pod_waits_for_is_said_once(build_pods, pod):

@@ -30,6 +30,23 @@ async def test_a_large_pool_that_grows_is_not_listed_at_every_look(tke, cloud, d
     assert len(cloud.calls("DescribeClusterInstances")) - before == lists
 
 
+@pytest.mark.parametrize(("size", "lists"), [(1000, 3), (1001, 1)])
+async def test_a_large_cluster_is_not_asked_for_its_nodes_at_every_look(tke, cloud, size, lists):
+    class Asked:
+        times = 0
+
+        async def list(self, *_: str) -> list[dict[str, Any]]:
+            self.times += 1
+            return [{"metadata": {"name": str(number)}, "spec": {}} for number in range(size)]
+
+    pool = next(each for each in await tke.node_pools(CLUSTER) if each.kind is PoolKind.REGULAR)
+    cluster, nodes = Asked(), PoolNodes()
+    await nodes.get(tke, CLUSTER, pool)
+    for _ in range(3):
+        assert "has not joined the cluster" in (await nodes.joined(cluster, pool, 1)).reason
+    assert cluster.times == lists
+
+
 # --- a range that holds less than there is ----------------------------------------------------------------------------
 
 NODES = Target(name="nodes", kind=Kind.NODE_POOL, usual=1)
@@ -58,9 +75,12 @@ class Cluster:
         else:
             self.live[ref.name] = self.live[ref.name] | {"spec": body["spec"]}
 
-    async def list(self, _api_version, kind, **_):
-        machines = self.cloud._ask("GET", "state", {})["clusters"]["cls-local000"]["nodes"] if kind == "Node" else ()
-        return [{"metadata": {"name": name}, "spec": {}} for name in machines]
+    async def list(self, _api_version, kind, *, field_selector=""):
+        if kind != "Node" or field_selector:
+            return []
+        machines = self.cloud._ask("GET", "state", {})["clusters"]["cls-local000"]["nodes"]
+        status = {"conditions": [{"type": "Ready", "status": "True"}]}
+        return [{"metadata": {"name": name}, "spec": {}, "status": status} for name in machines]
 
 
 @pytest.mark.parametrize(

@@ -83,6 +83,8 @@ async def test_many_workloads_share_the_list_of_warnings_and_what_is_up_asks_for
     await place.cluster.apply(up)
 
     async def is_up():
+        if not all([(await live(name))["status"].get("unavailableReplicas") for name in names]):
+            return False  # nobody has looked at it yet
         return (await RolloutLook(place.cluster, place.namespace).assess(await live("up"))).state is State.PASSED
 
     async def live(name):

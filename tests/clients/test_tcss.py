@@ -64,3 +64,12 @@ async def test_an_image_that_moved_in_the_list_is_looked_for_anew(cloud, listed)
         assert await tcss.scan(*IMAGE, pages)
         assert pages == {100: 1}
         assert await tcss.scan("tcr-local000", "test/web", "sha256:other") is None
+
+
+async def test_a_page_from_which_an_image_has_just_gone_is_not_taken_for_the_last_one(listed, monkeypatch):
+    kept = listed.digest
+    monkeypatch.setattr(
+        listed, "digest", lambda repository, tag: "" if "other-007" in repository else kept(repository, tag)
+    )
+    async with await TcssHook("tke_default").tcss() as tcss:
+        assert await tcss.scan(*IMAGE)

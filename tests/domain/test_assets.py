@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import datetime as dt
 
 import pytest
@@ -8,6 +9,12 @@ from airflow.providers.common.compat.sdk import Asset
 from tke_provider.domain.assets import release_event, release_uri
 from tke_provider.domain.releases import Record
 
+WORKLOAD = {
+    "apiVersion": "apps/v1",
+    "kind": "Deployment",
+    "metadata": {"name": "shop"},
+    "spec": {"template": {"spec": {"containers": [{"name": "web", "image": "new"}]}}},
+}
 NOON = dt.datetime(2026, 1, 1, 12, tzinfo=dt.timezone.utc)
 
 
@@ -39,4 +46,6 @@ def test_the_event_tells_who_what_how_long_and_the_way_back():
     assert (event["who"], event["approver"], event["commit"]) == ("ann", "bob", "c" * 40)
     assert (event["images"], event["way_back"]) == ({"shop": "new"}, {"shop/shop": "old"})
     assert event["changes"] == "1 created, 2 changed"
+    given_none = dataclasses.replace(record, images={}, applied=(WORKLOAD,))
+    assert release_event(given_none, "cls-1")["images"] == {"shop/web": "new"}
     assert (event["duration"], event["checks"], event["revision"]) == (42.0, ["12 tests passed"], 7)

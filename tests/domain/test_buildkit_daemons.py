@@ -78,3 +78,10 @@ def test_more_of_the_pods_specification_is_taken_over():
 def test_what_the_build_itself_sets_is_refused(given):
     with pytest.raises(InputError, match="pod_spec"):
         check_pod_spec(given)
+
+
+@pytest.mark.parametrize("name", ["hostPID", "shareProcessNamespace"])
+def test_what_lets_a_build_step_read_the_builds_secrets_is_refused(name):
+    check_pod_spec({name: False})
+    with pytest.raises(InputError, match=f"{name}, by which the steps of a build could read its secrets"):
+        check_pod_spec({name: True})

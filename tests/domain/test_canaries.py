@@ -1,6 +1,6 @@
 import pytest
 
-from tke_provider.domain.canaries import Step, check_whole, parse_steps, pods_for, pods_to_bear
+from tke_provider.domain.canaries import Step, check_delay, check_whole, parse_steps, pods_for, pods_to_bear
 from tke_provider.exceptions import InputError
 
 
@@ -23,6 +23,13 @@ def test_an_ingress_gives_whole_percents():
     check_whole(parse_steps([1, 50.0, 99]))
     with pytest.raises(InputError, match=r"12\.5 percent"):
         check_whole(parse_steps([12.5, 50]))
+
+
+@pytest.mark.parametrize("seconds", [-1, 60.1, float("nan")])
+def test_the_time_that_a_controller_has_to_hear_is_bounded(seconds):
+    assert check_delay(60) == 60
+    with pytest.raises(InputError, match="scale_down_delay"):
+        check_delay(seconds)
 
 
 def test_steps_are_weights_with_or_without_a_pause():

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tke_provider.domain.plans import Freeze, Kind, Percent, Plan, PlanWindow, Target
-from tke_provider.domain.proposals import Present, Row, markdown, propose, stand_in
+from tke_provider.domain.proposals import Began, Present, Row, markdown, propose, stand_in
 from tke_provider.domain.scaling import Bounds
 from tke_provider.domain.windows import Recurring
 
@@ -86,6 +86,26 @@ def test_one_run_takes_no_bigger_step_than_the_plan_allows():
     found = row(plan(9, step=3), present(2))
     assert (found.after, found.wanted, found.reason) == (5, 9, "window always, 9 in steps")
     assert row(plan(0, step=3), present(5)).after == 2
+
+
+@pytest.mark.parametrize(
+    ("there", "began", "after"),
+    [
+        (2, None, 5),
+        (5, Began(2), 5),
+        (3, Began(2), 5),
+        (1, Began(2), 4),  # somebody else has moved it: no bigger step even so
+        (20, Began(2), 17),
+        (Bounds(2, 8), None, Bounds(5, 11)),
+        (Bounds(5, 11), Began(2, Bounds(2, 8)), Bounds(5, 11)),
+    ],
+)
+def test_a_retry_goes_to_where_its_first_try_went(there, began, after):
+    if isinstance(there, Bounds):
+        found = row(plan(Bounds(9, 20), kind=Kind.HPA, step=3), present(there.minimum, bounds=there, began=began))
+    else:
+        found = row(plan(9, step=3), present(there, began=began))
+    assert (found.before, found.after) == (there, after)
 
 
 @given(size=st.integers(0, 60), wanted=st.integers(0, 60), step=st.integers(1, 20))

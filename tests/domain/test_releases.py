@@ -78,11 +78,13 @@ def test_a_release_after_one_that_ended_starts_from_what_is_live(stage):
     assert (begun.revision, begun.ops) == (5, ())
 
 
-@pytest.mark.parametrize("stage", [Stage.APPLYING, Stage.UNDOING])
+@pytest.mark.parametrize("stage", [Stage.APPLYING, Stage.UNDOING, Stage.ABANDONED])
 def test_a_release_after_one_that_died_takes_over_its_way_back(stage):
-    begun = begin(record("op-1", stage, ops=("op-0b",), step=2), "op-2", {WEB: live("half", "op-1"), NEW: None})
+    died = record("op-1", stage, ops=("op-0b",), step=2, scale_down_delay=5.0)
+    begun = begin(died, "op-2", {WEB: live("half", "op-1"), NEW: None})
     assert begun.before == {WEB: as_it_was(live("good")), NEW: None}
     assert (begun.ops, begun.revision, begun.step) == (("op-0b", "op-1"), 5, 0)
+    assert begun.scale_down_delay == 5.0  # for what it left has to go
     assert begun.undoes(live("half", "op-1"))
 
 
@@ -100,6 +102,24 @@ def test_a_retry_of_what_was_undone_begins_anew():
     first = record("op-1", Stage.ROLLED_BACK, started=NOW, step=2, since=NOW)
     begun = begin(first, "op-1", {WEB: live("good")}, LATER)
     assert (begun.stage, begun.revision, begun.step, begun.since) == (Stage.APPLYING, 4, 0, None)
+
+
+@pytest.mark.parametrize(
+    ("there", "changes", "may"),
+    [
+        (record("op-1", Stage.APPLYING, step=2), {"step": 1}, False),
+        (record("op-1", Stage.APPLYING, step=2), {"step": 2}, True),
+        (record("op-1", Stage.APPLYING, since=NOW), {"since": LATER}, False),
+        (record("op-1", Stage.LIVE, step=2), {"step": 2}, False),
+        (record("op-1", Stage.APPLYING, step=2), {"stage": Stage.UNDOING, "reason": "bad"}, True),
+        (record("op-1", Stage.UNDOING), {"stage": Stage.UNDOING, "reason": "bad"}, True),
+        (record("op-1", Stage.LIVE), {"stage": Stage.UNDOING}, False),
+        (record("op-1", Stage.ABANDONED), {"stage": Stage.LIVE}, False),
+        (record("op-2", Stage.APPLYING), {"stage": Stage.LIVE}, False),
+    ],
+)
+def test_what_another_process_wrote_since_stands_but_for_an_end_of_what_only_got_further(there, changes, may):
+    assert releases.may_write(there, record("op-1", Stage.APPLYING), changes) is may
 
 
 def test_what_somebody_else_changed_is_not_undone():
@@ -142,6 +162,9 @@ def test_a_record_survives_its_secret():
     assert secret["metadata"]["name"] == "tke-release.web.v5"
     assert secret["metadata"]["labels"]["tke.airflow/service"] == "web"
     assert encode(whole) == secret
+    read = {**secret, "metadata": {**secret["metadata"], "resourceVersion": "7"}}
+    assert decode(read) == whole
+    assert encode(decode(read)) == read  # a write has to meet the version that was read
 
 
 def test_a_diff_survives_with_its_record_and_the_longest_one_leaves_room_for_all_else():

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tke_provider.domain.senders import HOUR, SENDERS, is_authentic, payload_of
+from tke_provider.domain.senders import HOUR, MINUTES, SENDERS, is_authentic, payload_of
 from tke_provider.exceptions import InputError
 
 NOW = 1_760_000_000.0
@@ -58,6 +58,120 @@ def test_a_signature_as_gitee_sent_it():
     assert not is_authentic("gitee", "123655", headers, b"{}", 1672135206.0)
 
 
+# Published by Standard Webhooks, whose scheme GitLab's signing token follows: libraries/go/webhook_test.go of
+# https://github.com/standard-webhooks/standard-webhooks.
+STANDARD_SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
+STANDARD_BODY, STANDARD_AT = b'{"test": 2432232314}', 1614265330.0
+STANDARD = {
+    "webhook-id": "msg_p5jXN8AQM9LWM0D4loKWxJek",
+    "webhook-timestamp": "1614265330",
+    "webhook-signature": "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE=",
+}
+
+
+def test_the_signature_that_standard_webhooks_publishes_is_one_of_gitlabs():
+    assert is_authentic("gitlab", STANDARD_SECRET, STANDARD, STANDARD_BODY, STANDARD_AT)
+    # While a secret is replaced there are several.
+    several = STANDARD | {"webhook-signature": f"v1a,x v1,y {STANDARD['webhook-signature']}"}
+    assert is_authentic("gitlab", STANDARD_SECRET, several, STANDARD_BODY, STANDARD_AT)
+
+
+@pytest.mark.parametrize(
+    ("change", "body", "at"),
+    [
+        ({}, STANDARD_BODY + b" ", STANDARD_AT),
+        ({}, STANDARD_BODY, STANDARD_AT + MINUTES + 1),
+        ({}, STANDARD_BODY, STANDARD_AT - MINUTES - 1),
+        ({"webhook-id": "msg_another"}, STANDARD_BODY, STANDARD_AT),
+        ({"webhook-timestamp": "1614265331"}, STANDARD_BODY, STANDARD_AT),
+        ({"webhook-signature": ""}, STANDARD_BODY, STANDARD_AT),
+        ({"webhook-signature": "v1,"}, STANDARD_BODY, STANDARD_AT),
+        ({"webhook-signature": STANDARD["webhook-signature"].removeprefix("v1,")}, STANDARD_BODY, STANDARD_AT),
+        # One that signs does not get by with the token alone.
+        ({"webhook-signature": "v1,x", "x-gitlab-token": STANDARD_SECRET}, STANDARD_BODY, STANDARD_AT),
+    ],
+)
+def test_a_signature_of_gitlabs_that_does_not_hold_is_refused(change, body, at):
+    assert not is_authentic("gitlab", STANDARD_SECRET, STANDARD | change, body, at)
+
+
+@pytest.mark.parametrize("secret", ["whsec_", "whsec_no base64", "plain", "whsec_====", "geheim\u00e4"])
+def test_a_secret_that_spells_no_key_is_the_key_itself_and_never_an_empty_one(secret):
+    def signed(key: bytes) -> dict[str, str]:
+        made = hmac.new(key, b"1.1760000000." + BODY, hashlib.sha256).digest()
+        at = {"webhook-id": "1", "webhook-timestamp": "1760000000"}
+        return at | {"webhook-signature": f"v1,{base64.b64encode(made).decode()}"}
+
+    assert is_authentic("gitlab", secret, signed(secret.encode()), BODY, NOW)
+    assert not is_authentic("gitlab", secret, signed(b""), BODY, NOW)
+
+
+def test_a_signature_of_gitea_that_one_of_its_users_published():
+    # demo.php of https://github.com/8ctopus/gitea-hook; Gitea's own documentation shows none.
+    headers = {"x-gitea-signature": "067ba4bc638c245de6d728095f019e8171148bdc070b98f1f7376b321ccdcd62"}
+    assert is_authentic("gitea", "SECRET_KEY", headers, b'{"payload":"test"}', NOW)
+    assert not is_authentic("gitea", "SECRET_KEY", headers, b'{"payload":"rest"}', NOW)
+
+
+@pytest.mark.parametrize(
+    ("kind", "headers"),
+    [
+        # RFC 4231, test case 2 (HMAC-SHA-256), as those hosts write it down.
+        (
+            "github",
+            {"x-hub-signature-256": "sha256=5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843"},
+        ),
+        ("gitea", {"x-gitea-signature": "5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843"}),
+        # RFC 2202, test case 2 (HMAC-SHA-1). CODING's documentation shows a signature without the token that made it.
+        ("coding", {"x-coding-signature": "sha1=effcdf6ae5eb2fa2d27416d5f184df9c259a7c79"}),
+    ],
+)
+def test_the_signatures_of_the_rfcs_test_cases(kind, headers):
+    assert is_authentic(kind, "Jefe", headers, b"what do ya want for nothing?", NOW)
+    assert not is_authentic(kind, "jefe", headers, b"what do ya want for nothing?", NOW)
+
+
+def test_the_first_delivery_that_codings_documentation_shows():
+    # https://e.coding.net/help/git/webhook/. Gongfeng and TCR sign nothing: their documentation has no more to show.
+    body = '{"token": "123", "zen": "Coding! 让开发更简单"}'.encode()
+    assert is_authentic("coding", "123", {"x-coding-event": "ping"}, body, NOW)
+    assert SENDERS["coding"].read({"x-coding-event": "ping"}, payload_of({}, body)) == "event is no push"
+
+
+def test_a_wrong_signature_of_codings_is_no_better_for_a_token_in_the_body():
+    body = json.dumps({"token": SECRET}).encode()
+    assert not is_authentic("coding", SECRET, {"x-coding-signature": "sha1=0"}, body, NOW)
+
+
+@pytest.mark.parametrize("kind", SENDERS)
+@pytest.mark.parametrize("secret", ["", " ", "\t\n"])
+def test_nobody_knows_a_secret_that_is_empty_though_he_signs_with_it(kind, secret):
+    # Made by hand: what each host would send with such a secret.
+    at = f"{NOW * 1000:.0f}"
+    key = secret.encode()
+    headers = {
+        "x-hub-signature-256": f"sha256={hmac.new(key, BODY, 'sha256').hexdigest()}",
+        "x-gitea-signature": hmac.new(key, BODY, "sha256").hexdigest(),
+        "x-gitlab-token": secret,
+        "x-gitee-token": secret,
+        "x-gitee-timestamp": at,
+        "x-coding-signature": f"sha1={hmac.new(key, BODY, 'sha1').hexdigest()}",
+        "x-token": secret,
+        "authorization": secret,
+        "x-timestamp": at,
+        "x-signature": f"sha256={hmac.new(key, at.encode() + b'.' + BODY, 'sha256').hexdigest()}",
+    }
+    assert not is_authentic(kind, secret, headers, BODY, NOW)
+
+
+def test_a_secret_may_be_written_in_any_script():
+    secret = "geheim-\u5bc6\u94a5"
+    made = hmac.new(secret.encode(), BODY, hashlib.sha256).hexdigest()
+    assert is_authentic("github", secret, {"x-hub-signature-256": f"sha256={made}"}, BODY, NOW)
+    # Servers read what arrives as latin-1.
+    assert is_authentic("gitlab", secret, {"x-gitlab-token": secret.encode().decode("latin-1")}, BODY, NOW)
+
+
 @pytest.mark.parametrize("kind", SENDERS)
 def test_a_genuine_delivery_is_known(kind):
     assert is_authentic(kind, SECRET, GENUINE[kind], BODY, NOW)
@@ -84,9 +198,18 @@ def test_where_the_body_is_signed_another_body_is_refused(kind):
     assert not is_authentic(kind, SECRET, GENUINE[kind], BODY + b" ", NOW)
 
 
-@pytest.mark.parametrize("kind", ["gitee", "generic"])
-def test_a_signature_of_long_ago_is_refused(kind):
-    assert not is_authentic(kind, SECRET, GENUINE[kind], BODY, NOW + HOUR + 1)
+@pytest.mark.parametrize(("kind", "within"), [("gitee", HOUR), ("generic", MINUTES), ("gongfeng", HOUR)])
+def test_a_delivery_of_long_ago_or_of_a_time_to_come_is_refused(kind, within):
+    headers = GENUINE[kind] | ({"x-send-timestamp": f"{NOW * 1000:.0f}"} if kind == "gongfeng" else {})
+    for late in (within - 1, 1 - within):
+        assert is_authentic(kind, SECRET, headers, BODY, NOW + late)
+    for late in (within + 1, -within - 1):
+        assert not is_authentic(kind, SECRET, headers, BODY, NOW + late)
+
+
+def test_a_password_of_gitees_from_long_ago_is_refused():
+    headers = {"x-gitee-token": SECRET, "x-gitee-timestamp": GENUINE["gitee"]["x-gitee-timestamp"]}
+    assert not is_authentic("gitee", SECRET, headers, BODY, NOW + HOUR + 1)
 
 
 @pytest.mark.parametrize("at", ["", "soon", "nan", "inf"])
@@ -183,6 +306,21 @@ def test_images_pushed_to_tcr():
     assert SENDERS["tcr"].read({}, payload | {"type": "pushChart"}) == "event is no push"
 
 
+def test_more_images_than_a_delivery_may_name_start_nothing():
+    resource = {"digest": "sha256:" + "a" * 64, "resource_url": "shop.tencentcloudcr.com/public/nginx"}
+    many = [resource | {"tag": f"v{number}"} for number in range(21)]
+    payload = {"type": "pushImage", "event_data": {"resources": many}}
+    with pytest.raises(InputError, match="more than 20 images"):
+        SENDERS["tcr"].read({}, payload)
+    assert len(SENDERS["tcr"].read({}, payload | {"event_data": {"resources": many[:20]}})) == 20
+
+
+@pytest.mark.parametrize("ref", ["refs/notes/commits", "refs/pull/1/head", "refs/changes/01/1/1"])
+def test_what_is_neither_a_branch_nor_a_tag_builds_nothing(ref):
+    payload = PUSH | {"ref": ref, "repository": REPOSITORY}
+    assert SENDERS["github"].read({"x-github-event": "push"}, payload) == "ref is neither a branch nor a tag"
+
+
 def test_the_generic_form():
     payload = {"repository": "https://git.example/a.git", "branch": "main", "commit": COMMIT, "paths": ["x"]}
     (push,) = SENDERS["generic"].read({}, payload)
@@ -192,6 +330,13 @@ def test_the_generic_form():
 def test_a_form_carries_its_payload_in_a_field():
     headers = {"content-type": "application/x-www-form-urlencoded"}
     assert payload_of(headers, urlencode({"payload": '{"ref": "x"}'}).encode()) == {"ref": "x"}
+
+
+def test_a_form_of_many_fields_is_refused_before_they_are_read():
+    headers = {"content-type": "application/x-www-form-urlencoded"}
+    body = urlencode([("payload", "{}"), *(("x", "1") for _ in range(16))]).encode()
+    with pytest.raises(InputError, match="The delivery is no JSON"):
+        payload_of(headers, body)
 
 
 @pytest.mark.parametrize("body", [b"", b"[]", b"null", b"\xff", b"[" * 100_000, b"payload={}"])

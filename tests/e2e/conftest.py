@@ -18,6 +18,7 @@ from local.shop import Repository
 from tests import waiting
 
 until = functools.partial(waiting.until, pause=0.2)  # each look is a request to Airflow
+_SOON = dt.timedelta(seconds=15)
 
 
 @dataclasses.dataclass
@@ -65,7 +66,7 @@ def run_dag(api):
     """
 
     def run(dag_id: str, conf: dict[str, Any], approval: str = "Approve") -> Run:
-        api.unpause(dag_id)
+        end_what_is_left(api, dag_id)
         clocked = api.next_start(dag_id) is not None
         if clocked:
             _catch_up(api, dag_id)
@@ -81,14 +82,24 @@ def run_dag(api):
     return run
 
 
+def end_what_is_left(api: AirflowApi, dag_id: str) -> None:
+    """Let a DAG run, and end what a test that failed has left: a run that waits for a person keeps others waiting."""
+    api.unpause(dag_id)
+    for run_id in api.active(dag_id):
+        collections.deque(api.follow(dag_id, run_id, approve=lambda: "Reject"), maxlen=0)
+
+
 def _catch_up(api: AirflowApi, dag_id: str) -> None:
-    """Let the run that the DAG's schedule is behind with begin and end; nobody approves it."""
+    """Let the run that the DAG's schedule is behind with begin and end; nobody approves it.
+
+    So with one that is due any moment: it might begin before that of the test, and wait for its own approval.
+    """
 
     def caught_up() -> bool:
         due = api.next_start(dag_id)
-        return due is not None and due > dt.datetime.now(dt.timezone.utc)
+        return due is not None and due > dt.datetime.now(dt.timezone.utc) + _SOON
 
-    until(caught_up, 60, f"the scheduler has begun the run of {dag_id} that was due")
+    until(caught_up, 120, f"the scheduler has begun the run of {dag_id} that was due")
     for state in ("queued", "running"):
         for run_id in api.scheduled(dag_id, state):
             collections.deque(api.follow(dag_id, run_id, approve=lambda: "Reject"), maxlen=0)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import uuid
+from http import HTTPStatus
 
 import httpx
 import pytest
@@ -10,11 +12,12 @@ import pytest
 from local import STATE
 from local.airflow_api import AirflowApi
 from local.endpoints import AIRFLOW_LOGINS_FILE, BASE_IMAGE
+from local.registry import status_of
 from tests.browser import WIDTHS, resize, see, start, until
+from tests.plugin import routes
 
 pytestmark = pytest.mark.e2e
 
-SHOP = "cluster=cls-local000&namespace=production&service=shop"
 SCREENSHOTS = STATE / "screenshots"
 
 
@@ -54,10 +57,10 @@ class Page:
     def open(self, path: str) -> None:
         self.driver.get(f"{self.url}/{path}")
 
-    def see(self, xpath: str, seconds: float = 30):
+    def see(self, xpath: str, seconds: float = 90):
         return see(self.driver, xpath, seconds)
 
-    def until(self, holds, seconds: float = 30, what: str = ""):
+    def until(self, holds, seconds: float = 90, what: str = ""):
         return until(self.driver, holds, seconds, what)
 
     def keep(self, what: str) -> None:
@@ -97,9 +100,13 @@ def test_a_history_opens_by_keyboard_alone(browser, live):
     browser.keep("history")
 
 
-def test_a_run_shows_what_it_released(browser, live):
-    browser.open(f"dags/ci_cd/runs/{live.run_id}/plugin/tke")
-    browser.see("//section[starts-with(@aria-label, 'shop in production')]")
+@pytest.mark.parametrize("browser", ["wide"], indirect=True)
+def test_a_dag_a_run_and_a_task_show_what_they_released(browser, live):
+    for path, others in (("", True), (f"/runs/{live.run_id}", True), ("/tasks/production.deploy_shop", False)):
+        browser.open(f"dags/ci_cd{path}/plugin/tke")
+        browser.see("//section[starts-with(@aria-label, 'shop in production')]")
+        found = browser.driver.find_elements("xpath", "//section[contains(@aria-label, ' in pre-release')]")
+        assert bool(found) == others, path
 
 
 def test_a_person_deploys_and_approves_on_the_board(browser, api, live, good, repository):
@@ -115,7 +122,7 @@ def test_a_person_deploys_and_approves_on_the_board(browser, api, live, good, re
     browser.see("//form//button[text()='Deploy'][not(@disabled)]").click()
     browser.see("//form//*[contains(text(), 'Started:')]")
     (run_id,) = set(api.runs("ci_cd")) - before
-    browser.see("//button[text()='Approve']", seconds=180).click()
+    browser.see("//button[text()='Approve']", seconds=300).click()
     states = {task["task_id"]: task["state"] for task in api.follow("ci_cd", run_id)}
     assert api.state("ci_cd", run_id) == "success", states
 
@@ -157,12 +164,66 @@ def test_a_person_gives_a_service_another_size_on_the_board(browser, api, apps, 
     apps.patch_namespaced_deployment_scale("stock", "production", {"spec": {"replicas": present}})
 
 
-@pytest.mark.parametrize("path", ["releases", "calendars", f"live?{SHOP}", f"changes?{SHOP}&revision=1"])
-def test_who_may_read_the_board(airflow, passwords, live, path):
-    assert httpx.get(f"{airflow.airflow_url}/tke/api/{path}").status_code == 401
-    for user in ("viewer", "user", "operator", "admin"):
-        answer = AirflowApi(airflow.airflow_url, user, passwords[user]).http.get(f"/tke/api/{path}")
-        assert answer.status_code == 200, user
+@pytest.mark.parametrize("browser", ["wide"], indirect=True)
+def test_a_person_promotes_the_image_that_is_live_on_the_board(browser, airflow, api, live):
+    api.unpause("scanned_promotion")
+    before = set(api.runs("scanned_promotion"))
+    digest = live.result("shop.build")["digest"]
+    scanned = httpx.post(f"{airflow.emulator_url}/_emulator/scan", json={"digest": digest, "found": {}}, timeout=60)
+    scanned.raise_for_status()
+    browser.open("plugin/tke")
+    browser.see("//section[starts-with(@aria-label, 'shop in pre-release')]//button[text()='Promote']").click()
+    assert browser.see("//input[@id='Promote-image']").get_attribute("value").endswith(f"@{digest}")
+    field = browser.see("//input[@id='Promote-to_repository']")
+    field.clear()
+    promoted_to = f"production/pressed-{uuid.uuid4().hex[:8]}"
+    field.send_keys(promoted_to)
+    browser.keep("promote")
+    browser.see("//form//button[text()='Promote'][not(@disabled)]").click()
+    browser.see("//form//*[contains(text(), 'Started:')]")
+    (run_id,) = set(api.runs("scanned_promotion")) - before
+    states = {task["task_id"]: task["state"] for task in api.follow("scanned_promotion", run_id)}
+    assert states == dict.fromkeys(("repository", "scan_gate", "promote"), "success")
+    assert status_of(f"{promoted_to}/manifests/{digest}") == HTTPStatus.OK
+
+
+@pytest.fixture(scope="module")
+def people(airflow, passwords) -> dict[str, httpx.Client]:
+    """A client of each role, and one of nobody."""
+    roles = ("viewer", "user", "operator", "admin")
+    known = {role: AirflowApi(airflow.airflow_url, role, passwords[role]).http for role in roles}
+    nobody = httpx.Client(base_url=airflow.airflow_url, timeout=60, trust_env=False)
+    return {"nobody": nobody, **known}
+
+
+@pytest.mark.parametrize(("path", "query"), routes.READ.items(), ids=list(routes.READ))
+def test_who_may_read_the_board(people, live, path, query):
+    said = {who: client.get(f"/tke{path}?{query}").status_code for who, client in people.items()}
+    assert said.pop("nobody") == 401
+    assert set(said.values()) == {200}, said
+
+
+def test_a_login_opens_no_webhook_and_the_page_needs_none(people):
+    unsigned = {who: client.post("/tke/webhooks/nobody", content=b"{}").status_code for who, client in people.items()}
+    assert unsigned == dict.fromkeys(people, 404)
+    assert {client.get("/tke/static/board.js").status_code for client in people.values()} == {200}
+    assert {client.post("/tke/api/releases").status_code for client in people.values()} == {405}
+
+
+@pytest.mark.parametrize(
+    ("dag_id", "conf", "wrong"),
+    [
+        ("ci_cd", {"commit": "main"}, "commit"),
+        ("scale_service", {"service": "shop", "replicas": 1000}, "replicas"),
+        ("release_spec", {"commit": "a" * 40, "build": "some"}, "build"),
+        ("scanned_promotion", {"image": "shop:latest"}, "image"),
+        ("canary_release", {}, "git_url"),
+    ],
+)
+def test_a_wrong_value_is_refused_before_a_run_is_made(people, dag_id, conf, wrong):
+    answer = people["admin"].post(f"/api/v2/dags/{dag_id}/dagRuns", json={"conf": conf, "logical_date": None})
+    assert answer.status_code == 400
+    assert f"Invalid input for param {wrong}" in answer.json()["detail"]
 
 
 def test_a_viewer_starts_nothing(airflow, passwords, good):

@@ -15,7 +15,7 @@ MOST_PODS, MOST_NODES = 9, 3
 @pytest.fixture(scope="module")
 def seen(airflow, tmp_path_factory):
     chart = tmp_path_factory.mktemp("elastic") / "chart.png"
-    samples = tell(Size(rate=15, pods=MOST_PODS, nodes=MOST_NODES), chart)
+    samples = tell(Size(rate=15, pods=MOST_PODS, nodes=MOST_NODES, grow=400, shrink=400), chart)
     return samples, chart
 
 
@@ -29,7 +29,7 @@ def test_pods_follow_the_load_and_nodes_follow_the_pods(seen):
 
 
 def test_the_cluster_autoscaler_has_the_options_of_the_dag(seen, airflow):
-    state = httpx.get(f"{airflow.emulator_url}/_emulator/state", trust_env=False).json()
+    state = httpx.get(f"{airflow.emulator_url}/_emulator/state", trust_env=False, timeout=60).json()
     assert state["clusters"]["cls-local000"]["autoscaler"]["Expander"] == "least-waste"
 
 

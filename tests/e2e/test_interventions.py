@@ -34,7 +34,7 @@ def deferred(live, api, repository, airflow):
     yield run_id, state
     if state() == "deferred":
         api.set_state("ci_cd", run_id, TASK, "failed")
-    until(lambda: not api.active("ci_cd"), 60, "the run has ended")
+    until(lambda: not api.active("ci_cd"), 180, "the run has ended")
 
 
 @pytest.fixture
@@ -53,4 +53,4 @@ def undone(deferred, live, images, api, answer):
 
 
 def test_a_release_that_a_person_fails_is_undone(undone):
-    undone(seconds=30)
+    undone(seconds=120)

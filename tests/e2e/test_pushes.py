@@ -15,7 +15,7 @@ from local.endpoints import PUSH_CONN_ID, PUSH_SECRET_FILE, SHOP_GIT_URL, read
 from local.gitea.api import GitHost
 from local.process import Daemon
 from local.shop import Repository
-from tests.e2e.conftest import until
+from tests.e2e.conftest import end_what_is_left, until
 
 pytestmark = pytest.mark.e2e
 
@@ -52,6 +52,14 @@ def pushed(host, shop):
     return push
 
 
+@pytest.fixture(autouse=True)
+def no_leftovers(api):
+    """Have the pipeline free for the next test, however this one ends."""
+    end_what_is_left(api, "ci_cd")
+    yield
+    end_what_is_left(api, "ci_cd")
+
+
 @pytest.fixture
 def runs_of(api):
     """The runs of the pipeline that build a commit."""
@@ -69,12 +77,18 @@ def end(api, run: dict) -> None:
         pass
 
 
+def drop(api, dag_id: str, run: dict) -> None:
+    """Let a run end that has not begun."""
+    answer = api.http.patch(f"/api/v2/dags/{dag_id}/dagRuns/{run['dag_run_id']}", json={"state": "failed"})
+    answer.raise_for_status()
+
+
 def test_a_git_push_starts_the_pipeline_by_the_hosts_own_signed_delivery(api, airflow, host, pushed, runs_of):
     api.unpause("ci_cd")
     host.webhook("shop", f"{airflow.airflow_url}/tke/webhooks/{PUSH_CONN_ID}", PUSH_SECRET_FILE.read_text())
     began = time.monotonic()
     commit = pushed("Told by webhook")
-    until(lambda: runs_of(commit), 30, "a run for the pushed commit")
+    until(lambda: runs_of(commit), 90, "a run for the pushed commit")
     took = time.monotonic() - began
     host.silence("shop")
     (run,) = runs_of(commit)
@@ -86,28 +100,32 @@ def test_a_git_push_starts_the_pipeline_by_the_hosts_own_signed_delivery(api, ai
 
 def test_a_forged_delivery_starts_nothing(api, airflow):
     before = api.runs("ci_cd")
-    answer = httpx.post(f"{airflow.airflow_url}/tke/webhooks/{PUSH_CONN_ID}", json={"ref": "refs/heads/main"})
+    answer = httpx.post(
+        f"{airflow.airflow_url}/tke/webhooks/{PUSH_CONN_ID}", json={"ref": "refs/heads/main"}, timeout=60
+    )
     assert answer.status_code == 401
     assert api.runs("ci_cd") == before
 
 
 def test_a_watcher_builds_each_head_once_over_the_death_of_the_triggerer(api, pushed, runs_of):
-    api.unpause("ci_cd")
+    api.pause("ci_cd")  # what is handed on is looked at here, not carried out
     first = pushed("There before anybody watched")
-    api.unpause("on_push")
+    _forget(api, "git:")
+    api.watch("on_push")
     try:
-        until(lambda: f"{first}" in _positions(api), 90, "the watcher remembers the head")
+        until(lambda: f"{first}" in _positions(api), 180, "the watcher remembers the head")
         seen = pushed("Seen by the watcher")
-        until(lambda: runs_of(seen), 90, "a run for the head that was seen")
+        until(lambda: runs_of(seen), 180, "a run for the head that was seen")
         triggerer = Daemon("triggerer", [], STATE / "airflow" / "triggerer.log", STATE / "airflow")
         os.killpg(triggerer.pid(), signal.SIGKILL)
         missed = pushed("Pushed while nobody watched")
         stack.up(("airflow",), stack.current_settings())
-        until(lambda: runs_of(missed), 90, "a run for the head that was missed")
+        until(lambda: runs_of(missed), 180, "a run for the head that was missed")
         assert runs_of(first) == []
         for commit in (seen, missed):
             (run,) = runs_of(commit)
-            end(api, run)
+            assert run["conf"] == {"git_url": SHOP_GIT_URL, "commit": commit}
+            drop(api, "ci_cd", run)
     finally:
         api.pause("on_push")
 
@@ -120,24 +138,35 @@ def test_an_image_that_is_pushed_is_handed_on_once_by_digest(api, airflow, regis
     number = uuid.uuid4().hex[:8]
     first = registry.push("test/web", f"v{number}.1")
     api.pause("scanned_promotion")  # what is handed on is looked at here, not carried out
-    api.unpause("on_image")
+    _forget(api, "tcr:")
+    api.watch("on_image")
     try:
-        until(lambda: f"v{number}.1" in _positions(api, "tcr:"), 90, "the watcher remembers what is there")
+        until(lambda: f"v{number}.1" in _positions(api, "tcr:"), 180, "the watcher remembers what is there")
         pushed = registry.push("test/web", f"v{number}.2")
-        until(lambda: runs_of(pushed), 90, "a run for the image that was pushed")
+        until(lambda: runs_of(pushed), 180, "a run for the image that was pushed")
         assert runs_of(first) == []
         (run,) = runs_of(pushed)
         assert run["conf"] == {
             "to_repository": "production/web",
             "image": f"{registry.host}/test/web@{pushed}",
         }
-        api.http.patch(f"/api/v2/dags/scanned_promotion/dagRuns/{run['dag_run_id']}", json={"state": "failed"})
+        drop(api, "scanned_promotion", run)
     finally:
         api.pause("on_image")
 
 
+def _stores(api, kind: str) -> list[str]:
+    """Where Airflow keeps what the watchers remember."""
+    assets = api.http.get(f"/api/v2/assets?name_pattern={kind}").raise_for_status().json()["assets"]
+    return [f"/api/v2/assets/{asset['id']}/state-store" for asset in assets]
+
+
 def _positions(api, kind: str = "git:") -> str:
     """What the watchers remember, as Airflow shows it."""
-    assets = api.http.get(f"/api/v2/assets?name_pattern={kind}").raise_for_status().json()["assets"]
-    states = (api.http.get(f"/api/v2/assets/{asset['id']}/state-store").text for asset in assets)
-    return "\n".join(states)
+    return "\n".join(api.http.get(store).text for store in _stores(api, kind))
+
+
+def _forget(api, kind: str) -> None:
+    """Have nobody remember what was there when these tests ran before."""
+    for store in _stores(api, kind):
+        api.http.delete(store).raise_for_status()

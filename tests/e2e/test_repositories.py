@@ -19,7 +19,7 @@ def tested(live) -> str:
 
 def tell(airflow, digest: str, **found: int) -> None:
     body = {"digest": digest, "found": found}
-    httpx.post(f"{airflow.emulator_url}/_emulator/scan", json=body).raise_for_status()
+    httpx.post(f"{airflow.emulator_url}/_emulator/scan", json=body, timeout=60).raise_for_status()
 
 
 def test_an_image_is_promoted_only_with_a_clean_scan(airflow, run_dag, tested):

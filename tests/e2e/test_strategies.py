@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import pytest
+import yaml
 
+from local.shop import SAMPLE
 from tests.e2e.test_metrics import NAMESPACE, load  # noqa: F401  # a fixture
 
 pytestmark = [pytest.mark.e2e, pytest.mark.usefixtures("load")]
@@ -34,7 +36,7 @@ def memory(apps):
 
 @pytest.fixture
 def nginx(live, core):
-    """An Ingress of ingress-nginx in front of the shop in production. The stack has no such controller."""
+    """An Ingress of ingress-nginx in front of the shop in production. No such controller is up."""
     from kubernetes import client
 
     api = client.NetworkingV1Api(core.api_client)
@@ -58,6 +60,49 @@ def test_a_canary_by_an_ingress_becomes_the_whole_and_leaves_nothing(run_dag, ve
     assert memory() == "131Mi"
     assert [each.metadata.name for each in nginx.list_namespaced_ingress(NAMESPACE).items] == ["shop"]
     assert core.read_namespaced_service("shop", NAMESPACE).spec.selector == {"app": "shop"}
+
+
+WEIGHT, DIRECT = (f"service.cloud.tencent.com/{name}" for name in ("custom-weight", "direct-access"))
+
+
+@pytest.fixture
+def balanced(version, repository, core):
+    """Commit the shop behind a CLB, with another limit of memory; it is released in a namespace of the test's own.
+
+    The stack has no controller that makes CLBs; what TKE's says of its version stands where it says so.
+    """
+    namespace, controller = "behind-a-clb", "tke-service-controller-config"
+
+    def commit(memory: str) -> dict[str, object]:
+        text = (SAMPLE / "shop" / "manifests.yaml").read_text()
+        deployment, service = yaml.safe_load_all(text)
+        pod = deployment["spec"]["template"]
+        pod["metadata"]["annotations"][WEIGHT] = "10"
+        pod["spec"]["containers"][0]["resources"]["limits"]["memory"] = memory
+        service["metadata"]["annotations"] = {DIRECT: "true"}
+        service["spec"]["type"] = "LoadBalancer"
+        edit = (text, yaml.safe_dump_all([deployment, service]))
+        sha = repository.commit(f"Allow the shop {memory} behind a CLB", {"shop/manifests.yaml": edit})
+        return {**version("128Mi"), "commit": sha, "namespace": namespace, "pause": 1}
+
+    core.create_namespaced_config_map("kube-system", {"metadata": {"name": controller}, "data": {"VERSION": "v2.5.0"}})
+    yield commit
+    core.delete_namespaced_config_map(controller, "kube-system")
+    core.delete_namespace(namespace)
+
+
+def test_a_canary_behind_a_clb_is_weighed_and_becomes_the_whole(run_dag, balanced, core):
+    first = run_dag("canary_by_clb", balanced("128Mi"))
+    assert first.state == "success", first.log("canary")
+    run = run_dag("canary_by_clb", balanced("129Mi"))
+    assert run.state == "success", run.log("canary")
+    said = run.log("canary")
+    assert "The CLB gives the canary 9.1 percent: 1 pods of weight" in said
+    assert "The CLB gives the canary 50.0 percent: 1 pods of weight" in said
+    pods = core.list_namespaced_pod("behind-a-clb").items
+    serving = [each for each in pods if each.metadata.deletion_timestamp is None]
+    assert {each.spec.containers[0].resources.limits["memory"] for each in serving} == {"129Mi"}
+    assert {each.metadata.annotations[WEIGHT] for each in serving} == {"10"}
 
 
 def test_a_canary_becomes_the_whole_a_switch_follows_and_a_rollback_undoes_it(run_dag, version, memory, apps):

@@ -26,13 +26,13 @@ def pod(node: str = "", pool: str = REGULAR, cpu: str = "2") -> dict:
 @pytest.fixture
 def look(emulator):
     """One look of the autoscaler at these pods, some seconds after the one before; Node objects come later."""
-    cloud, passed = emulator.cloud, 0.0
+    cloud, now = emulator.cloud, time.time()
 
     def at(*pods: dict, seconds: float = 0) -> dict:
-        nonlocal passed
-        passed += seconds
+        nonlocal now
+        now += seconds
         with cloud.lock:
-            cloud.clock.now = lambda: time.time() + passed
+            cloud.clock.now = lambda: now
             try:
                 cluster = cloud.state.clusters[CLUSTER]
                 decide(cloud, cluster, list(pods), [])

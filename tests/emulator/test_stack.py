@@ -15,6 +15,7 @@ import pytest
 import yaml
 
 from tests.emulator.conftest import CLUSTER, NATIVE, REGISTRY, REGULAR, SUPER, serving
+from tests.waiting import until
 from tke_provider.emulator.cloud import Settings
 from tke_provider.emulator.nodes import OWNER, POOL
 
@@ -59,7 +60,7 @@ def registry() -> Iterator[httpx.Client]:
     user = os.environ["TKE_TEST_REGISTRY_USER"]
     password = Path(os.environ["TKE_TEST_REGISTRY_PASSWORD_FILE"]).read_text().strip()
     url = f"http://{os.environ['TKE_TEST_REGISTRY']}"
-    with httpx.Client(base_url=url, auth=(user, password), trust_env=False) as client:
+    with httpx.Client(base_url=url, auth=(user, password), trust_env=False, timeout=60) as client:
         yield client
 
 
@@ -236,11 +237,15 @@ def test_an_image_is_duplicated_within_the_registry_and_never_over_another(backe
 def test_the_scanner_finds_what_it_is_told_to_find(backed, registry):
     digest = push(registry, f"test/emulator-{uuid.uuid4().hex[:8]}", "v1")
 
-    def row() -> dict[str, Any]:
+    def listed() -> dict[str, Any] | None:
         found: list[dict[str, Any]] = []
         while batch := backed.tcss("DescribeAssetImageRegistryList", Limit=100, Offset=len(found))["List"]:
             found += batch
-        return next(each for each in found if each["ImageDigest"] == digest)
+        return next((each for each in found if each["ImageDigest"] == digest), None)
+
+    def row() -> dict[str, Any]:
+        # A page begins elsewhere when others push or delete images meanwhile, and may leave one out.
+        return until(listed, 30, "the image is listed")
 
     assert row()["ScanStatus"] == "NOT_SCAN"
     backed.tcss("CreateAssetImageRegistryScanTask", Id=[row()["Id"]])
@@ -273,7 +278,7 @@ def test_a_temporary_emulator_takes_its_nodes_with_it_and_another_keeps_its_own(
 
 
 def test_a_pool_grows_for_pods_without_a_node_and_shrinks_when_they_are_gone(backed, api):
-    backed.admin("POST", "clock", idle={"mode": "seconds", "amount": 1})
+    backed.admin("POST", "clock", idle={"mode": "told"})  # or a node may go before the scheduler has seen it
     backed.desire(0)
     backed.tke("ModifyClusterNodePool", ClusterId=CLUSTER, NodePoolId=REGULAR, EnableAutoscale=True, MaxNodesNum=2)
     namespace = f"emulator-{uuid.uuid4().hex[:8]}"
@@ -295,6 +300,7 @@ def test_a_pool_grows_for_pods_without_a_node_and_shrinks_when_they_are_gone(bac
         running = {each.spec.node_name for each in _pods(api, namespace, 2)}
         assert running == {node.metadata.name for node in nodes}
         assert backed.pool()["DesiredNodesNum"] == 2
+        backed.admin("POST", "clock", idle={"mode": "seconds", "amount": 1})
     finally:
         api.delete_namespace(namespace)
     wait_for(api, backed, REGULAR, 0)

@@ -90,7 +90,7 @@ def test_the_program_serves_and_leaves_nothing_behind(tmp_path):
         assert key not in line
     finally:
         process.send_signal(signal.SIGTERM)
-        process.communicate(timeout=20)
+        process.communicate(timeout=60)
     assert list(tmp_path.iterdir()) == []
     assert process.returncode == 0
 

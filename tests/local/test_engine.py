@@ -16,7 +16,7 @@ def pid_file(tmp_path):
 
 def test_a_pid_file_of_the_dead_is_deleted_even_before_they_are_reaped(pid_file):
     with subprocess.Popen([sys.executable, "-c", ""]) as dead:
-        wait_until(lambda: read_stat(dead.pid).state == "Z", "it has ended", timeout=10)
+        wait_until(lambda: read_stat(dead.pid).state == "Z", "it has ended", timeout=60)
         pid_file.write_text(str(dead.pid))
         _forget_dead(pid_file)
     assert not pid_file.exists()

@@ -76,3 +76,21 @@ def test_a_go_that_cannot_read_our_modules_is_passed_over(bench: Path, version: 
     go.write_text(f"#!/bin/sh\necho {version}\n")
     go.chmod(0o755)
     assert golang._new_enough(go) is enough
+
+
+def test_a_folder_that_stands_in_for_a_dependency_is_filled_with_the_packages_that_it_lacks(
+    bench: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ours, theirs = bench / "module" / "near", bench / "theirs"
+    for file in (
+        ours / "b" / "ours.go",
+        theirs / "a" / "a.go",
+        theirs / "b" / "theirs.go",
+        theirs / "b" / "c" / "c.go",
+    ):
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.touch()
+    monkeypatch.setattr(golang, "_downloaded", lambda *_: theirs)
+    wanted = Source("example", "v1", bench / "module", (), "", {}, minutes=1, filled={"near": "far@v1"})
+    missing = {str(ours / name): str(theirs / name) for name in ("a/a.go", "b/c/c.go")}
+    assert dict(golang._filling(wanted, bench)) == missing

@@ -31,9 +31,10 @@ def test_no_more_is_asked_than_the_rate_allows(fails):
     cluster = Cluster(fails)
     with Load(cluster, "elastic", 8080, rate=50) as load:
         load.pods = ["one", "two"]
-        assert cluster.enough.wait(10)
+        assert cluster.enough.wait(60)
     times = [at for _, at in cluster.asked[:20]]
-    assert times[-1] - times[0] >= 0.25  # twenty requests at fifty a second, less the start of the threads
+    # Twenty requests at fifty a second, less what each thread makes up for once when the machine has held it up.
+    assert times[-1] - times[0] >= 0.15
     assert {pod for pod, _ in cluster.asked} == {"one:8080", "two:8080"}
     assert (load.answered == 0) is fails
 

@@ -18,7 +18,7 @@ signal.pause()
 
 
 def child_of(daemon: Daemon) -> int:
-    wait_until(lambda: "child" in tail(daemon.log), "the daemon has a child", timeout=10)
+    wait_until(lambda: "child" in tail(daemon.log), "the daemon has a child", timeout=60)
     return int(tail(daemon.log).split()[-1])
 
 
@@ -31,7 +31,7 @@ def kill(daemon: Daemon) -> int:
     pid = daemon.pid()
     assert pid
     os.kill(pid, signal.SIGKILL)
-    wait_until(lambda: gone(pid), "it is killed", timeout=10)
+    wait_until(lambda: gone(pid), "it is killed", timeout=60)
     return pid
 
 
@@ -148,13 +148,13 @@ def test_a_daemon_that_dies_ends_the_wait_with_its_last_words(make_daemon):
     daemon = make_daemon("import sys; sys.exit('port is taken')")
     daemon.start()
     with pytest.raises(StackError, match=r"sleeper ended before it answers(.|\n)*port is taken"):
-        wait_until(lambda: False, "it answers", timeout=10, daemons=[daemon])
+        wait_until(lambda: False, "it answers", timeout=60, daemons=[daemon])
 
 
 def test_a_wait_in_vain_says_what_for(make_daemon):
     daemon = make_daemon("import signal; print('still loading', flush=True); signal.pause()")
     daemon.start()
-    wait_until(lambda: "loading" in daemon.tail(), "it speaks", timeout=10)
+    wait_until(lambda: "loading" in daemon.tail(), "it speaks", timeout=60)
     with pytest.raises(StackError, match=r"in vain until it answers(.|\n)*still loading"):
         wait_until(lambda: False, "it answers", timeout=0.2, daemons=[daemon])
 

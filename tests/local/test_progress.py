@@ -20,5 +20,5 @@ def test_what_takes_long_is_told_again_and_again(capsys, monkeypatch):
         return len(said) > 1
 
     with progress.progress("compiling"):
-        wait_until(told_twice, "it is told twice", timeout=10)
+        wait_until(told_twice, "it is told twice", timeout=60)
     assert all("… compiling (0 s)" in line or "waiting" in line for line in said)

@@ -16,9 +16,9 @@ NOW = dt.datetime(2026, 1, 1, tzinfo=dt.timezone.utc)
 RECORD = Record(service="shop", namespace="production", op="x", commit="c", started=NOW, finished=NOW)
 
 
-def emitted(cluster_id: str | None, times: int = 1) -> tuple[list, list]:
+def emitted(cluster_id: str | None, times: int = 1, region: str | None = None) -> tuple[list, list]:
     """What Airflow would hear of a task that released: its outlets and their events."""
-    task = SimpleNamespace(tke_conn_id="tke_default", outlets=[])
+    task = SimpleNamespace(tke_conn_id="tke_default", region=region, outlets=[])
     context = {"task": task, "outlet_events": OutletEventAccessors()}
     for _ in range(times):
         emit_release(context, RECORD, cluster_id)
@@ -42,6 +42,14 @@ def test_the_event_is_of_the_very_asset_that_others_are_scheduled_on():
 def test_a_cluster_without_an_id_is_named_by_its_connection():
     _, (event,) = emitted("")
     assert event["dest_asset_key"]["uri"] == "tke://tke_default/production/shop"
+
+
+def test_the_event_tells_through_which_connection_and_region_it_came():
+    told = [emitted("cls-1", region=region)[1][0]["extra"] for region in ("ap-shanghai", None)]
+    assert [(each["connection"], each["region"]) for each in told] == [
+        ("tke_default", "ap-shanghai"),
+        ("tke_default", ""),
+    ]
 
 
 def test_the_alias_is_an_outlet_once():

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from airflow.providers.common.compat.sdk import AirflowFailException
 
-from tests.live_cluster import run_of
+from tests.live_cluster import run_of, until
 from tke_provider.clients import leases
 from tke_provider.clients.scaling import Number
 from tke_provider.domain.owners import Owner
@@ -50,7 +50,14 @@ async def live(place, name: str = "web") -> dict | None:
 
 
 async def test_a_metric_that_nobody_provides_is_told_in_the_hpas_own_words(place, web):
-    said = await refused(configure(place, timeout=25))
+    await refused(configure(place))
+
+    async def looked_for() -> bool:
+        conditions = ((await live(place)).get("status") or {}).get("conditions") or ()
+        return any(each["reason"] == "FailedGetPodsMetric" for each in conditions)
+
+    await until(looked_for)
+    said = await refused(configure(place))
     assert "does not see its metrics" in said
     assert "FailedGetPodsMetric" in said
     assert "nobodys_metric" in said or "custom.metrics.k8s.io" in said
@@ -90,6 +97,13 @@ async def test_an_hpa_that_is_there_is_changed_rather_than_joined_by_another(pla
     changed = (await live(place, "by-hand"))["spec"]
     assert changed["maxReplicas"] == 5
     assert [each["resource"]["name"] for each in changed["metrics"]] == ["memory"]
+
+
+async def test_a_service_without_pods_is_refused_at_once_for_an_hpa_does_nothing_there(place):
+    manifest = place.workload(replicas=0)
+    await place.cluster.create({**manifest, "metadata": {"name": "web", "namespace": place.namespace}})
+    assert "web has a size of 0, at which an HPA does nothing" in await refused(configure(place, timeout=60))
+    assert await live(place) is None
 
 
 async def test_a_service_that_is_being_released_is_left_alone(place, web):

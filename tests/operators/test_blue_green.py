@@ -18,7 +18,7 @@ pytestmark = [pytest.mark.stack, pytest.mark.usefixtures("connected")]
 
 def blue_green(place, digit: str, *manifests: dict, **more) -> TkeBlueGreenDeployOperator:
     given = {"manifests": list(manifests) or [place.workload(replicas=2), service()], "images": {"web": image(digit)}}
-    settings = {"timeout": 60, "poll_interval": 0.5, "keep": 0, **given, **more}
+    settings = {"timeout": 120, "poll_interval": 0.5, "keep": 0, **given, **more}
     return TkeBlueGreenDeployOperator(task_id="deploy", namespace=place.namespace, **settings)
 
 

@@ -25,7 +25,7 @@ def service(name="web") -> dict:
 
 def canary(place, digit: str, *manifests: dict, **more) -> TkeCanaryDeployOperator:
     given = {"manifests": list(manifests) or [place.workload(replicas=4)], "images": {"web": image(digit)}}
-    settings = {"timeout": 60, "poll_interval": 0.5, "steps": [20, 50], **given, **more}
+    settings = {"timeout": 120, "poll_interval": 0.5, "steps": [20, 50], **given, **more}
     return TkeCanaryDeployOperator(task_id="deploy", namespace=place.namespace, **settings)
 
 
@@ -187,8 +187,17 @@ async def test_a_metric_that_is_bad_ends_the_canary_long_before_its_pause_is_ove
 @pytest.mark.usefixtures("prometheus")
 async def test_a_metric_that_says_nothing_is_never_a_pass(place):
     await stable(place)
-    said = await refused(canary(place, "b", steps=[50], gates=[errors("unknown")], timeout=6), run_of("run-2"))
-    assert "not up within 6 seconds" in said
+    context = run_of("run-2")
+    operator = canary(place, "b", steps=[50], gates=[errors("unknown")], timeout=2)
+    await asyncio.to_thread(lambda: asyncio.run(operator.change(context)))
+    trigger = operator.trigger(context, 0.0)
+
+    async def asked() -> bool:
+        return "there is no error rate" in (await trigger.look()).reason
+
+    await until(asked)
+    said = await refused(operator, context)
+    assert "not up within 2 seconds" in said
     assert "there is no error rate" in said
     assert await serving(place) == named("a")
 

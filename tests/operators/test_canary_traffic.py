@@ -1,6 +1,7 @@
 """Canaries that get their share by an Ingress of ingress-nginx, or by weights behind a CLB.
 
-The stack has neither controller: shown is what the cluster is told, in which order, and that nothing of it stays.
+Neither controller is up: shown is what the cluster is told, in which order, and that nothing of it stays. Requests go
+through a controller of Ingresses in ``test_canary_requests.py``.
 """
 
 from __future__ import annotations
@@ -8,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import dataclasses
+from types import SimpleNamespace
 
 import pytest
 import pytest_asyncio
@@ -15,9 +17,11 @@ import pytest_asyncio
 from tests.live_cluster import image, named, refused, released, report, run_of, until
 from tests.operators.test_canaries import canary, come_to, running, service, serving
 from tests.operators.test_rollouts import CRASHED, free, record_of
-from tests.process_of_a_release import process
-from tke_provider.clients import releases
+from tests.process_of_a_release import killed_after, path_of, process
+from tke_provider.clients import releases, tracks
+from tke_provider.clients.kubernetes import Cluster
 from tke_provider.clients.releases import ServiceRelease
+from tke_provider.domain.canaries import SCALE_DOWN_DELAY
 from tke_provider.domain.ingresses import API_VERSION, weight_of
 from tke_provider.domain.manifests import ObjectRef
 from tke_provider.domain.releases import Stage
@@ -47,6 +51,8 @@ class Shop:
 
     place: object
     class_name: str
+    kubeconfig: str
+    waits: list[tuple] = dataclasses.field(default_factory=list)
 
     def manifests(self, **spec: object) -> list[dict]:
         workload = self.place.workload(**{"replicas": 4, **spec})
@@ -65,8 +71,19 @@ class Shop:
     async def selector(self) -> dict:
         return (await self.get("Service", "web", "v1"))["spec"]["selector"]
 
-    async def clean(self, digit: str) -> None:
-        """One version serves, and nothing of a canary is left."""
+    async def sleep(self, seconds: float) -> None:
+        """Write down how a canary is when its controller is to hear that it takes nothing, instead of waiting."""
+        if seconds != SCALE_DOWN_DELAY:
+            await asyncio.sleep(seconds)
+            return
+        async with Cluster(self.kubeconfig) as cluster:  # for the release sleeps in a thread of its own
+            seen = Shop(dataclasses.replace(self.place, cluster=cluster), self.class_name, "")
+            there = await seen.get("Deployment", version="apps/v1"), await seen.get("Service", version="v1")
+            self.waits.append((await seen.weight(), all(there)))
+
+    async def clean(self, digit: str, ends: int = 1) -> None:
+        """One version serves, and nothing of a canary is left; each one that ended was there until that was heard."""
+        assert self.waits == [("0", True)] * ends
         left = [await self.get("Ingress"), await self.get("Service", version="v1")]
         assert [*left, await self.get("Deployment", version="apps/v1")] == [None, None, None]
         assert await self.selector() == {"app": "web"}
@@ -107,14 +124,15 @@ async def told(place, *kinds: tuple[str, str]):
 
 
 @pytest_asyncio.fixture
-async def shop(place):
+async def shop(place, kubeconfig, monkeypatch):
     """A service that is released in version a, and an IngressClass of ingress-nginx that nobody else uses."""
     ref = ObjectRef(API_VERSION, "IngressClass", "", place.namespace)
     spec = {"controller": "k8s.io/ingress-nginx"}
     metadata = {"name": ref.name}
     await place.cluster.create({"apiVersion": API_VERSION, "kind": ref.kind, "metadata": metadata, "spec": spec})
     try:
-        made = Shop(place, ref.name)
+        made = Shop(place, ref.name, kubeconfig)
+        monkeypatch.setattr(tracks, "asyncio", SimpleNamespace(sleep=made.sleep))
         await released(canary(place, "a", *made.manifests()))
         yield made
     finally:
@@ -245,12 +263,11 @@ async def test_a_worker_that_is_killed_is_taken_over_by_the_retry(shop):
         "steps": [{"weight": 25, "pause": 2}],
         "poll_interval": 0.5,
     }
-    path = f"{TkeCanaryDeployOperator.__module__}.{TkeCanaryDeployOperator.__qualname__}"
 
     async def weighs() -> bool:
         return await shop.weight() == "25"
 
-    async with process("operator", path, arguments, "run-2"):
+    async with process("operator", path_of(TkeCanaryDeployOperator), arguments, "run-2"):
         await until(weighs)
     again = run_of("run-2", max_tries=1, try_number=2)
     release = await released(TkeCanaryDeployOperator(**arguments), again)
@@ -281,7 +298,7 @@ async def test_a_later_release_takes_the_weight_of_a_canary_that_died_before_any
     async with told(shop.place, *WATCHED) as said:
         release = await released(later, run_of("run-3"))
         assert release["previous"] == {"web/web": named("a")}
-        await shop.clean("c")
+        await shop.clean("c", ends=2 if traffic else 1)
     order = moments(
         in_order(said),
         "Ingress web-canary takes 0",
@@ -314,8 +331,9 @@ async def test_what_knows_no_weights_is_refused_before_anything_is_changed(shop)
     assert "is not served by ingress-nginx" in await said()
     await cluster.delete(main)
     assert "No Ingress leads to Deployment" in await said()
+    assert "scale_down_delay is 61" in await said(scale_down_delay=61)
     assert (await record_of(shop.place)).revision == 1
-    await shop.clean("a")
+    await shop.clean("a", ends=0)
 
 
 # --- a CLB ---------------------------------------------------------------------------------------------------------
@@ -363,6 +381,26 @@ async def test_the_pods_of_a_canary_behind_a_clb_weigh_its_share_at_each_step(pl
     await come_to(place, {named("b"): 4})
     assert {pod["metadata"]["annotations"][WEIGHT] for pod in await place.pods()} == {"10"}
     assert await place.cluster.get(place.ref("Deployment", "web-canary")) is None
+
+
+@pytest.mark.parametrize("moment", ["PATCH .*/deployments/web-canary", r"PATCH .*/deployments/web\?"])
+async def test_a_worker_killed_when_a_clb_was_told_new_weights_is_taken_over_by_the_retry(
+    place, controller_of_services, moment
+):
+    given = behind_a_clb(place, **DIRECT)
+    await released(canary(place, "a", *given))
+    arguments = {"manifests": given, "images": {"web": image("b")}, "namespace": place.namespace, "poll_interval": 0.5}
+    arguments |= {"task_id": "deploy", "traffic": "clb", "steps": [{"weight": 50, "pause": 1}]}
+    await killed_after(moment, path_of(TkeCanaryDeployOperator), arguments, "run-2")
+    again = run_of("run-2", max_tries=1, try_number=2)
+    release = await released(TkeCanaryDeployOperator(**arguments), again)
+    assert (release["images"], release["previous"]) == ({"web/web": named("b")}, {"web/web": named("a")})
+    history = await releases.history(place.cluster, place.namespace, "web")
+    assert [(each.revision, each.stage) for each in history] == [(2, Stage.LIVE), (1, Stage.LIVE)]
+    await come_to(place, {named("b"): 4})
+    assert {pod["metadata"]["annotations"][WEIGHT] for pod in await place.pods()} == {"10"}
+    assert await place.cluster.get(place.ref("Deployment", "web-canary")) is None
+    assert await free(place)
 
 
 async def test_a_clb_that_would_not_go_by_weights_is_refused_before_anything_is_changed(place, controller_of_services):

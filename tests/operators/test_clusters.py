@@ -38,7 +38,7 @@ def context(try_number: int = 1, run: str = "r", cleared: int = 0) -> dict[str, 
 
 def creation(**given: Any) -> TkeCreateClusterOperator:
     more = {"name": "day", "vpc_id": "vpc-1", "version": "1.32.2", "cidr": "10.8.0.0/14", "poll_interval": 0.01}
-    return TkeCreateClusterOperator(task_id="t", **{**more, "timeout": 5, **given})
+    return TkeCreateClusterOperator(task_id="t", **{**more, "timeout": 60, **given})
 
 
 def create(ctx: dict[str, Any] | None = None, **given: Any) -> Any:
@@ -46,7 +46,7 @@ def create(ctx: dict[str, Any] | None = None, **given: Any) -> Any:
 
 
 def deletion(cluster_id: str, **given: Any) -> TkeDeleteClusterOperator:
-    more = {"confirm": "day", "instances": "terminate", "disks": "retain", "poll_interval": 0.01, "timeout": 5}
+    more = {"confirm": "day", "instances": "terminate", "disks": "retain", "poll_interval": 0.01, "timeout": 60}
     return TkeDeleteClusterOperator(task_id="t", cluster_id=cluster_id, **{**more, **given})
 
 
@@ -246,7 +246,7 @@ def test_a_cluster_that_is_not_there_is_an_error_at_the_first_try_only(cloud):
 def test_a_cluster_gets_nodes_then_a_way_in_then_a_kubeconfig_and_goes_with_all_of_them(cloud):
     """The journey of dags/cluster_for_a_day.py, without its scheduler."""
     made = create(deletion_protection=False)
-    fast: dict[str, Any] = {"task_id": "t", "cluster_id": made["cluster_id"], "poll_interval": 0.01, "timeout": 5}
+    fast: dict[str, Any] = {"task_id": "t", "cluster_id": made["cluster_id"], "poll_interval": 0.01, "timeout": 60}
     way_in = TkeOpenEndpointOperator(external=False, subnet_id="subnet-1", **fast)
     with pytest.raises(AirflowFailException, match=r"has no running node.*; correct what the cause names"):
         way_in.execute(context())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
+from typing import TYPE_CHECKING
 
 import pytest
 from airflow.providers.common.compat.sdk import TaskDeferred
@@ -11,14 +11,17 @@ from airflow.providers.common.compat.sdk import TaskDeferred
 from tests.live_cluster import image, named, released, run_of, until
 from tests.operators.test_canaries import come_to, service
 from tests.operators.test_rollouts import free, record_of
-from tests.process_of_a_release import process
+from tests.process_of_a_release import path_of, process
 from tke_provider.clients import releases
 from tke_provider.domain.releases import Stage
 from tke_provider.operators.blue_green import TkeBlueGreenDeployOperator
 from tke_provider.operators.canaries import TkeCanaryDeployOperator
 from tke_provider.operators.rollouts import TkeDeployServiceOperator
 
-pytestmark = [pytest.mark.stack, pytest.mark.usefixtures("connected"), pytest.mark.timeout(240)]
+if TYPE_CHECKING:
+    from airflow.triggers.base import BaseTrigger
+
+pytestmark = [pytest.mark.stack, pytest.mark.usefixtures("connected"), pytest.mark.timeout(600)]
 
 STRATEGIES = {
     "deploy": (TkeDeployServiceOperator, {}),
@@ -35,10 +38,6 @@ def arguments(place, digit: str, strategy: str, **more) -> dict:
 
 def operator(place, digit: str, strategy: str, **more):
     return STRATEGIES[strategy][0](**arguments(place, digit, strategy, **more))
-
-
-def path_of(thing: type) -> str:
-    return f"{thing.__module__}.{thing.__qualname__}"
 
 
 async def reached(place, step: int, *, up: bool = False) -> None:
@@ -81,28 +80,35 @@ async def test_a_worker_that_is_killed_is_taken_over_by_the_retry(place, strateg
     await whole(place)
 
 
-async def test_a_triggerer_that_is_killed_is_taken_over_by_another_one(place):
-    await released(operator(place, "a", "deploy"), run_of("run-1"))
-    waiting = operator(place, "b", "canary", deferrable=True, defer_after=0)
-    with pytest.raises(TaskDeferred) as deferred:
+async def deferred(place, strategy: str) -> BaseTrigger:
+    """The wait of a task that has left its worker."""
+    waiting = operator(place, "b", strategy, deferrable=True, defer_after=0)
+    with pytest.raises(TaskDeferred) as caught:
         await released(waiting, run_of("run-2"))
-    path, given = deferred.value.trigger.serialize()
-    async with process("trigger", path, given, "run-2"):
-        await reached(place, 0, up=True)
-    events = [event.payload async for event in type(deferred.value.trigger)(**given).run()]
-    await asyncio.to_thread(operator(place, "b", "canary").execute_complete, run_of("run-2"), events[0])
+    trigger: BaseTrigger = caught.value.trigger
+    return trigger
+
+
+async def resumed(place, strategy: str, trigger: BaseTrigger) -> None:
+    """Another triggerer waits to the end, and the task resumes."""
+    verdict = await type(trigger)(**trigger.serialize()[1]).wait()
+    resuming = operator(place, "b", strategy, deferrable=True)
+    await asyncio.to_thread(resuming.execute_complete, run_of("run-2"), verdict.as_event())
     await whole(place)
+
+
+@pytest.mark.parametrize(("strategy", "step"), [("canary", 0), ("blue-green", 1)])
+async def test_a_triggerer_that_is_killed_is_taken_over_by_another_one(place, strategy, step):
+    await released(operator(place, "a", "deploy"), run_of("run-1"))
+    trigger = await deferred(place, strategy)
+    async with process("trigger", *trigger.serialize(), "run-2"):
+        await reached(place, step, up=True)
+    assert not await free(place)
+    await resumed(place, strategy, trigger)
 
 
 async def test_two_triggerers_that_hold_the_same_wait_do_not_double_it(place):
     await released(operator(place, "a", "deploy"), run_of("run-1"))
-    waiting = operator(place, "b", "canary", deferrable=True, defer_after=0)
-    with pytest.raises(TaskDeferred) as deferred:
-        await released(waiting, run_of("run-2"))
-    path, given = deferred.value.trigger.serialize()
-    async with contextlib.AsyncExitStack() as stack:
-        await stack.enter_async_context(process("trigger", path, given, "run-2"))
-        events = [event.payload async for event in type(deferred.value.trigger)(**given).run()]
-    assert events[0]["state"] == "passed"
-    await asyncio.to_thread(operator(place, "b", "canary").execute_complete, run_of("run-2"), events[0])
-    await whole(place)
+    trigger = await deferred(place, "canary")
+    async with process("trigger", *trigger.serialize(), "run-2"):
+        await resumed(place, "canary", trigger)

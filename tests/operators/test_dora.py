@@ -47,9 +47,9 @@ async def test_releases_are_counted_and_their_commits_asked_for(place, repositor
     await refused(deploy(place, "c", place.workload(kubelet=False), timeout=1), run_of("run-3"))
     seen = await counted(figures(place, git_url=url))
     assert (seen["releases"], seen["failures"]) == (3, 1)
-    assert seen["lead_time"] == pytest.approx(3600, abs=120)
+    assert seen["lead_time"] == pytest.approx(3600, abs=600)
     assert seen["lead_times_unknown"] == 1
-    assert 0 < seen["time_to_restore"] < 60
+    assert 0 < seen["time_to_restore"] < 600
     assert seen["incomplete"] == []
 
 
@@ -126,7 +126,7 @@ async def test_images_tell_the_time_of_commits_that_git_does_not_know(host, repo
     )
     made = await asking._committed([record(host), record("127.0.0.1:1", known)])
     assert made[COMMIT] == datetime(2026, 1, 1, tzinfo=timezone.utc)
-    assert datetime.now(timezone.utc) - made[known] == pytest.approx(timedelta(hours=1), abs=timedelta(minutes=2))
+    assert datetime.now(timezone.utc) - made[known] == pytest.approx(timedelta(hours=1), abs=timedelta(minutes=10))
 
 
 async def test_an_image_that_has_gone_or_is_of_another_commit_tells_nothing(host):

@@ -73,6 +73,10 @@ async def test_a_commit_becomes_an_image_with_its_origin_in_it(build, source, re
 def test_the_same_commit_and_inputs_are_built_once(build, builder):
     first = build().execute(CONTEXT)
     assert build(**builder[1]).execute(CONTEXT) == first
+    other = {"builder": "buildkit", "buildkit_image": "none"}
+    if builder[0]["builder"] == "buildkit":
+        other = {"builder": "engine", "docker_url": "tcp://127.0.0.1:1"}
+    assert build(**other).execute(CONTEXT) == first
     assert re.search(
         "No Docker engine answers|BuildKit does not answer", refused(build(**builder[1], target="0"), UnavailableError)
     )

@@ -222,16 +222,21 @@ async def test_a_retry_follows_the_build_that_a_killed_worker_left_from_its_firs
         await worker.wait()
     (before,) = await cluster.list("batch/v1", "Job", namespace)
     retried = asyncio.ensure_future(run(TkeBuildImageOperator(task_id="build", **arguments)))
-    await until(lambda: _said(capsys, "begun"))
-    (during,) = await cluster.list("batch/v1", "Job", namespace)
+    jobs: set[str] = set()
+
+    async def begun() -> bool:
+        jobs.update(each["metadata"]["uid"] for each in await cluster.list("batch/v1", "Job", namespace))
+        return await _said(capsys, "begun")
+
+    await until(begun)
     assert (await retried).commit == arguments["commit"]
-    assert during["metadata"]["uid"] == before["metadata"]["uid"]
+    assert jobs == {before["metadata"]["uid"]}
     await until(lambda: _none(left))
 
 
 async def test_a_pod_that_is_drained_away_is_worth_a_retry_which_builds_anew(build, build_pods, capsys):
     cluster, namespace = build_pods
-    task = build("COPY content /content", "RUN echo begun; sleep 4")
+    task = build("COPY content /content", "RUN echo begun; sleep 8")
     running = asyncio.ensure_future(run(task))
     await until(lambda: _said(capsys, "begun"))
     (pod,) = await cluster.list("v1", "Pod", namespace)

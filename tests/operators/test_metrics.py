@@ -74,7 +74,7 @@ def test_a_version_that_nobody_asked_for_anything_is_not_taken_for_good(version)
 @pytest.mark.usefixtures("prometheus")
 def test_data_may_be_waited_for():
     with pytest.raises(InconclusiveError, match="0 of 3 looks are done, there is no error rate"):
-        gate("unknown", {**FIXED, "min_samples": 0}, inconclusive="wait", timeout=0.3).execute(run_of())
+        gate("unknown", {**FIXED, "min_samples": 0}, inconclusive="wait", timeout=2).execute(run_of())
 
 
 @pytest.mark.stack

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from airflow.providers.common.compat.sdk import AirflowFailException, TaskDeferred
@@ -15,6 +15,9 @@ from tke_provider.domain.manifests import annotation
 from tke_provider.domain.verdicts import passed
 from tke_provider.exceptions import InconclusiveError
 from tke_provider.operators.metrics import TkeScaleOnMetricOperator
+
+if TYPE_CHECKING:
+    from tke_provider.domain.metrics import Query
 
 QUEUE = 'sum(queue_length{queue="orders"})'
 
@@ -27,8 +30,8 @@ def kept(context: dict) -> dict:
     return context
 
 
-def scale(place, query: str = QUEUE, **more: Any) -> TkeScaleOnMetricOperator:
-    settings = {"target": 30, "minimum": 1, "maximum": 6, "timeout": 60, "poll_interval": 0.5, "deferrable": False}
+def scale(place, query: Query = QUEUE, **more: Any) -> TkeScaleOnMetricOperator:
+    settings = {"target": 30, "minimum": 1, "maximum": 6, "timeout": 120, "poll_interval": 0.5, "deferrable": False}
     where = {"namespace": place.namespace, "name": "web"}
     return TkeScaleOnMetricOperator(task_id="scale", query=query, **{**settings, **where, **more})
 
@@ -153,3 +156,15 @@ async def test_wrong_input_ends_the_task_before_anything_is_changed(place, more,
     with pytest.raises(AirflowFailException, match=words):
         await run(scale(place, **more))
     assert await size(place) == 2
+
+
+async def test_a_service_may_follow_the_cloud_s_own_monitoring(place, clouds):
+    await deployed(place)
+    dimensions = {"tke_cluster_instance_id": "cls-local000", "workload_name": "{service}"}
+    query = {"namespace": "QCE/TKE2", "metric": "K8sWorkloadCpuCoreUsed", "dimensions": dimensions}
+    with pytest.raises(InconclusiveError, match=r"There is no value to size Deployment .*web by"):
+        await run(scale(place, query, target=0.5))
+    clouds._ask("POST", "metrics", {**query, "dimensions": {**dimensions, "workload_name": "web"}, "value": 1.8})
+    decision = await run(scale(place, query, target=0.5))
+    assert (decision["from"], decision["to"], await size(place)) == (2, 4, 4)
+    assert decision["reason"].startswith("1.8 at 0.5 a pod asks for 4 pods; ")

@@ -47,7 +47,7 @@ def context(try_number: int = 1, run: str = "r") -> dict[str, Any]:
 
 
 def creation(kind: str = "regular", **given: Any) -> TkeCreateNodePoolOperator:
-    more = {"name": "batch", "kind": kind, "subnets": ["subnet-1"], "poll_interval": 0.01, "timeout": 5}
+    more = {"name": "batch", "kind": kind, "subnets": ["subnet-1"], "poll_interval": 0.01, "timeout": 60}
     return TkeCreateNodePoolOperator(task_id="t", **{**more, **GIVEN[kind], **given})
 
 
@@ -56,7 +56,7 @@ def create(kind: str = "regular", ctx: dict[str, Any] | None = None, **given: An
 
 
 def delete(node_pool: str = "batch", ctx: dict[str, Any] | None = None, **given: Any) -> Any:
-    more = {"confirm": "batch", "instances": "terminate", "poll_interval": 0.01, "timeout": 5}
+    more = {"confirm": "batch", "instances": "terminate", "poll_interval": 0.01, "timeout": 60}
     return TkeDeleteNodePoolOperator(task_id="t", node_pool=node_pool, **{**more, **given}).execute(ctx or context())
 
 

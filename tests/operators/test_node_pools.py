@@ -23,7 +23,7 @@ def cloud(clouds):
 
 
 def configure(node_pool: str = "web", **settings: Any) -> dict[str, Any]:
-    more = {"poll_interval": 0.01, "timeout": 20, **settings}
+    more = {"poll_interval": 0.01, "timeout": 90, **settings}
     return TkeConfigureNodePoolOperator(task_id="pool", node_pool=node_pool, **more).execute(CONTEXT)
 
 

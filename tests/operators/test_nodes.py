@@ -20,7 +20,7 @@ from tke_provider.triggers.nodes import DrainTrigger
 pytestmark = [pytest.mark.stack, pytest.mark.usefixtures("connected")]
 
 
-SETTINGS = {"task_id": "drain", "poll_interval": 0.2, "timeout": 30, "deferrable": False}
+SETTINGS = {"task_id": "drain", "poll_interval": 0.2, "timeout": 120, "deferrable": False}
 RETRY, CLEAR = {"max_tries": 1, "try_number": 2}, {"max_tries": 3, "try_number": 3}
 
 
@@ -62,7 +62,8 @@ async def budget(place, least: int) -> None:
     await place.cluster.create({"apiVersion": ref.api_version, "kind": ref.kind, "metadata": metadata, "spec": spec})
 
     async def seen() -> bool:
-        return bool((await place.cluster.get(ref)).get("status", {}).get("currentHealthy"))
+        status = (await place.cluster.get(ref)).get("status", {})
+        return status.get("expectedPods", 0) == status.get("currentHealthy") == len(await running(place)) > 0
 
     await until(seen)
 
@@ -95,6 +96,24 @@ async def test_a_disruption_budget_is_honoured_and_named_when_time_is_up(place):
     assert "stay closed to new pods" in told
     assert len(await running(place)) == 2
     assert await closed(place)
+
+
+async def test_a_dry_run_shows_what_would_go_and_which_budget_keeps_it(place):
+    await serve(place, 2)
+    await budget(place, 2)
+    before = (await place.cluster.get(node_ref(place.namespace)))["spec"]
+    (row,) = (await run(place.namespace, dry_run=True))["rows"]
+    assert (row["before"], row["after"], row["state"]) == (
+        "open, 2 pods to evict",
+        "closed, 0 pods to evict",
+        "blocked",
+    )
+    assert "is kept by PodDisruptionBudget careful, which needs 2 healthy pods and has 2" in row["reason"]
+    await place.cluster.delete(place.ref("PodDisruptionBudget", "careful", "policy/v1"))
+    assert (await run(place.namespace, dry_run=True))["rows"][0]["state"] == "to change"
+    assert (await place.cluster.get(node_ref(place.namespace)))["spec"] == before
+    assert (len(await running(place)), await marked(place)) == (2, False)
+    assert "has no node nowhere" in await refused("nowhere", dry_run=True)
 
 
 async def test_the_nodes_are_opened_again_on_failure(place):

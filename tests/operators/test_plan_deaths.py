@@ -18,13 +18,16 @@ import pytest
 from tests.conftest import EmulatedCloud, own_pools
 from tests.live_cluster import until
 from tests.operators.test_plans import NIGHT, apply, joined
+from tke_provider.clients.kubernetes import Cluster
+from tke_provider.clients.nodes import node_ref
+from tke_provider.emulator.nodes import OWNER
 from tke_provider.emulator.state import StateFile, first_state
 from tke_provider.exceptions import TkeError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable
 
-pytestmark = [pytest.mark.stack, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.stack, pytest.mark.timeout(600)]
 
 # The emulator's first state.
 FIRST = {"minimum": 0, "desired": 1, "maximum": 10}
@@ -159,8 +162,9 @@ async def test_a_worker_killed_while_nodes_leave_takes_no_more_of_them_in_its_re
 class Process:
     """An emulator as a process of its own, which may be killed and started again where it was."""
 
-    def __init__(self, folder: Path) -> None:
-        self.state, self.key = folder / "state.json", folder / "key"
+    def __init__(self, folder: Path, kubeconfig: str) -> None:
+        self.state, self.key, self.kubeconfig = folder / "state.json", folder / "key", folder / "kubeconfig"
+        self.kubeconfig.write_text(kubeconfig)
         self.key.write_text("the-key-of-these-tests")
         StateFile(self.state).save(first_state("AKIDdeaths", self.key.read_text(), own_pools()))
         with socket.create_server(("127.0.0.1", 0)) as free:
@@ -170,6 +174,7 @@ class Process:
     async def start(self) -> None:
         argv = ["-m", "tke_provider.emulator", "--port", str(self.port), "--state", str(self.state)]
         argv += ["--secret-id", "AKIDdeaths", "--secret-key-file", str(self.key), "--clock", "pool:seconds=0.3"]
+        argv += ["--kubeconfig", str(self.kubeconfig)]
         self.process = await asyncio.create_subprocess_exec(
             sys.executable, *argv, stdout=asyncio.subprocess.PIPE, cwd=Path(__file__).parents[2]
         )
@@ -189,6 +194,13 @@ class Process:
             self.process.kill()
         await self.process.wait()
 
+    async def clear(self) -> None:
+        """Take its nodes out of the live cluster, which a death leaves there."""
+        ours = f"{OWNER}={json.loads(self.state.read_text())['owner']}"
+        async with Cluster(self.kubeconfig.read_text(), name="live") as cluster:
+            for node in await cluster.list("v1", "Node", label_selector=ours):
+                await cluster.delete(node_ref(node["metadata"]["name"]))
+
     def log(self) -> list[dict[str, Any]]:
         """Every call of its life, whichever process answered it."""
         file = self.state.with_suffix(".audit.jsonl")
@@ -197,11 +209,12 @@ class Process:
 
 @pytest.fixture
 async def emulator(tmp_path, kubeconfig, monkeypatch):
-    process = Process(tmp_path)
+    process = Process(tmp_path, kubeconfig)
     await process.start()
     process.cloud.connect(monkeypatch, kubeconfig_secret=kubeconfig)
     yield process
     await process.kill()
+    await process.clear()
 
 
 @pytest.mark.parametrize("after", [SET_SIZE, SET_BOUNDS])

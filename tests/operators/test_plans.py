@@ -7,19 +7,23 @@ import contextlib
 import sys
 import textwrap
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from airflow.providers.common.compat.sdk import AirflowFailException
 
-from tests.live_cluster import _node, run_of, until
+from tests.live_cluster import report, run_of, until
 from tke_provider.clients import leases
-from tke_provider.clients.nodes import node_ref
+from tke_provider.clients.nodes import cordon, node_ref
+from tke_provider.clients.pools import shrinking
 from tke_provider.domain.manifests import annotation
 from tke_provider.domain.operations import SIZED_BY
 from tke_provider.domain.plans import USUAL
 from tke_provider.exceptions import BusyError
 from tke_provider.operators.plans import TkeApplyScheduleOperator, TkeScalePlanOperator
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
 
 pytestmark = pytest.mark.stack
 
@@ -58,11 +62,26 @@ async def apply(plan: str, at: str = DAY, run: str = "run-1", **more: Any) -> di
         task_id="apply",
         plan=plan,
         at=at,
-        **{"poll_interval": 0.2, "service_timeout": 60, "pool_timeout": 20, **more},
+        **{"poll_interval": 0.2, "service_timeout": 120, "pool_timeout": 90, **more},
     )
     context = run_of(run)
     context["ti"].xcom_push = lambda **_: None
     return await asyncio.to_thread(operator.execute, context)
+
+
+@contextlib.asynccontextmanager
+async def worker(plan: str, **more: Any) -> AsyncIterator[asyncio.subprocess.Process]:
+    """Another process that carries out a plan, killed in the end as a machine kills: without a word."""
+    script = f"import sys; sys.path.insert(0, {str(Path(__file__).parents[2])!r})\n"
+    script += "import asyncio\nfrom tests.operators.test_plans import apply\n"
+    script += f"asyncio.run(apply({plan!r}, **{more!r}))"
+    started = await asyncio.create_subprocess_exec(sys.executable, "-c", script)
+    try:
+        yield started
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            started.kill()
+        await started.wait()
 
 
 async def rehearse(plan: str, at: str = DAY) -> dict:
@@ -108,6 +127,20 @@ async def test_a_rehearsal_changes_nothing_and_shows_what_would_be(place, clouds
     assert f"| {ref} | 1 | 3 | window working hours |  |  | +1 |" in result["markdown"]
     assert (result["cost_now"], result["cost_then"]) == (0.5, 1.5)
     assert await size(place) == 1
+
+
+async def test_a_dry_run_of_a_plan_is_its_rehearsal(place, clouds):
+    await create(place, 1)
+    plan = hours(place, "{web: 3, nodes: 4}", targets="nodes: {node_pool: web, usual: 1}")
+    before = await place.cluster.get(place.ref("Deployment"))
+    result = await apply(plan, dry_run=True)
+    assert result == await rehearse(plan)
+    assert [(row["after"], row["state"]) for row in result["rows"]] == [("3", "to change"), ("4", "to change")]
+    after = await place.cluster.get(place.ref("Deployment"))
+    assert (after["spec"], annotation(after, USUAL)) == (before["spec"], "")
+    asked = {call["action"] for call in clouds._ask("GET", "audit", {})["calls"]}
+    assert {action for action in asked if not action.startswith("Describe")} == set()
+    assert asked, "the cloud was asked, and nothing but that"
 
 
 async def test_a_missing_service_is_named_and_the_rest_is_done(place, clouds):
@@ -234,22 +267,20 @@ async def test_a_pool_shrinks_by_the_nodes_that_are_least_missed_and_drained_bef
     plan = hours(place, "{nodes: 3}", targets="nodes: {node_pool: web, usual: 1}", service="selector: none")
     await apply(plan)
     machines = sorted(machine["id"] for machine in joined(clouds))
-    async with nodes_of(place, machines):
-        # The service's one pod runs on a node that is not the first to go by its age.
-        await create(place, 1)
-        workload = place.ref("Deployment")
-        pinned = {"spec": {"template": {"spec": {"nodeSelector": {"test": machines[2]}}}}}
-        await place.cluster.patch(workload, pinned)
+    await labelled(place, machines)
+    # The service's one pod runs on a node that is not the first to go by its age.
+    await create(place, 1)
+    pinned = {"spec": {"template": {"spec": {"nodeSelector": {"test": machines[2]}}}}}
+    await place.cluster.patch(place.ref("Deployment"), pinned)
 
-        async def there() -> bool:
-            return [pod["spec"].get("nodeName") for pod in await place.pods()] == [machines[2]]
+    async def there() -> bool:
+        return [pod["spec"].get("nodeName") for pod in await place.pods()] == [machines[2]]
 
-        await until(there)
-        await apply(plan, NIGHT, "night")
-        assert [machine["id"] for machine in joined(clouds)] == [machines[2]], "the node with the pod stays"
-        assert clouds.pool()["desired"] == 1
-        closed = [await is_closed(place, name) for name in machines]
-        assert closed == [True, True, False], "those that went were closed before"
+    await until(there)
+    await apply(plan, NIGHT, "night")
+    assert [machine["id"] for machine in joined(clouds)] == [machines[2]], "the node with the pod stays"
+    assert clouds.pool()["desired"] == 1
+    assert not await is_closed(place, machines[2])
 
 
 async def test_nodes_that_never_came_are_given_up_before_any_that_works(place, clouds):
@@ -263,53 +294,116 @@ async def test_nodes_that_never_came_are_given_up_before_any_that_works(place, c
     assert ([machine["id"] for machine in joined(clouds)], clouds.pool()["desired"]) == (came, 2)
 
 
-@contextlib.asynccontextmanager
-async def a_node_in_use(place, clouds):
+async def a_node_in_use(place, clouds) -> str:
     """The pool's one node, with a pod that a disruption budget keeps there."""
     (machine,) = joined(clouds)
-    async with nodes_of(place, [machine["id"]]):
-        await create(place, 1)
-        await place.cluster.patch(
-            place.ref("Deployment"), {"spec": {"template": {"spec": {"nodeSelector": {"test": machine["id"]}}}}}
-        )
-        spec = {"minAvailable": 1, "selector": {"matchLabels": {"app": "web"}}}
-        metadata = {"name": "careful", "namespace": place.namespace}
-        await place.cluster.create(
-            {"apiVersion": "policy/v1", "kind": "PodDisruptionBudget", "metadata": metadata, "spec": spec}
-        )
+    await labelled(place, [machine["id"]])
+    await create(place, 1)
+    await place.cluster.patch(
+        place.ref("Deployment"), {"spec": {"template": {"spec": {"nodeSelector": {"test": machine["id"]}}}}}
+    )
+    spec = {"minAvailable": 1, "selector": {"matchLabels": {"app": "web"}}}
+    metadata = {"name": "careful", "namespace": place.namespace}
+    await place.cluster.create(
+        {"apiVersion": "policy/v1", "kind": "PodDisruptionBudget", "metadata": metadata, "spec": spec}
+    )
 
-        async def there() -> bool:
-            live = await place.cluster.get(place.ref("PodDisruptionBudget", "careful", "policy/v1"))
-            pods = [pod["spec"].get("nodeName") for pod in await place.pods()]
-            return pods == [machine["id"]] and live.get("status", {}).get("currentHealthy") == 1
+    async def there() -> bool:
+        live = await place.cluster.get(place.ref("PodDisruptionBudget", "careful", "policy/v1"))
+        pods = [pod["spec"].get("nodeName") for pod in await place.pods()]
+        return pods == [machine["id"]] and live.get("status", {}).get("currentHealthy") == 1
 
-        await until(there)
-        yield machine["id"]
+    await until(there)
+    return str(machine["id"])
 
 
 EMPTY = {"sizes": "{nodes: 0}", "targets": "nodes: {node_pool: web, usual: 1}", "service": "selector: none"}
 
 
 async def test_a_pool_whose_nodes_cannot_be_drained_keeps_them_and_says_which_budget(place, clouds):
-    async with a_node_in_use(place, clouds) as node:
-        with pytest.raises(AirflowFailException, match="PodDisruptionBudget careful, which needs 1 healthy pods and"):
-            await apply(hours(place, **EMPTY), pool_timeout=2)
-        assert clouds.pool()["desired"] == 1
-        assert not await is_closed(place, node)
+    node = await a_node_in_use(place, clouds)
+    async with leases.held(place.cluster, [("default", clouds.pool()["id"])], "another-plan"):
+        shown = await rehearse(hours(place, **EMPTY))
+    why = "PodDisruptionBudget careful, which needs 1 healthy pods and has 1"
+    assert [row["state"] for row in shown["rows"]] == ["blocked"]
+    assert f"it is being changed by another-plan; Pod {place.namespace}/web-" in shown["markdown"]
+    assert f"is kept by {why}" in shown["markdown"]
+    with pytest.raises(AirflowFailException, match=why):
+        await apply(hours(place, **EMPTY), pool_timeout=2)
+    assert clouds.pool()["desired"] == 1
+    assert not await is_closed(place, node)
 
 
 async def test_a_person_who_ends_a_plan_that_drains_a_node_finds_it_open(place, clouds):
     operator = TkeApplyScheduleOperator(task_id="apply", plan=hours(place, **EMPTY), at=DAY, poll_interval=0.2)
     context = run_of()
     context["ti"].xcom_push = lambda **_: None
-    async with a_node_in_use(place, clouds) as node:
-        running = asyncio.create_task(asyncio.to_thread(operator.execute, context))
-        await until(lambda: is_closed(place, node))
-        operator.on_kill()
-        with pytest.raises(asyncio.CancelledError):
-            await running
-        assert not await is_closed(place, node)
+    node = await a_node_in_use(place, clouds)
+    running = asyncio.create_task(asyncio.to_thread(operator.execute, context))
+    await until(lambda: is_closed(place, node))
+    operator.on_kill()
+    with pytest.raises(asyncio.CancelledError):
+        await running
+    assert not await is_closed(place, node)
     assert clouds.pool()["desired"] == 1
+
+
+async def test_a_node_that_a_killed_plan_left_closed_is_opened_by_the_next_one_and_a_person_s_is_not(place, clouds):
+    pool, (machine,) = clouds.pool()["id"], joined(clouds)
+    await labelled(place, [machine["id"]])
+    # What a plan leaves behind that dies while it drains a node.
+    await cordon(place.cluster, [machine["id"]], "dead", closed_by=shrinking(pool))
+    plan = hours(place, **EMPTY)
+    assert states(await apply(plan, NIGHT, "night")) == {f"node pool {pool} (web)": "verified"}
+    assert not await is_closed(place, machine["id"])
+    assert not clouds.calls("ModifyNodePoolDesiredCapacityAboutAsg"), "the pool has had its size all the time"
+    await place.cluster.patch(node_ref(machine["id"]), {"spec": {"unschedulable": True}})
+    assert (await apply(plan, NIGHT, "later"))["rows"] == []
+    assert await is_closed(place, machine["id"])
+
+
+async def say_ready(place, name: str, status: str) -> None:
+    """Write what a kubelet says of its node; kwok leaves alone what does not bear its annotation."""
+    await place.cluster.patch(node_ref(name), {"metadata": {"annotations": {"kwok.x-k8s.io/node": None}}})
+    said = {"reason": "KubeletNotReady", "message": "cni plugin not initialized"}
+    await report(
+        place, await place.cluster.get(node_ref(name)), {"conditions": [{"type": "Ready", "status": status, **said}]}
+    )
+
+
+async def test_a_node_that_kubernetes_does_not_call_ready_is_waited_for_and_named(place, clouds):
+    (machine,) = joined(clouds)
+    await labelled(place, [machine["id"]])
+    await say_ready(place, machine["id"], "False")
+    plan = hours(place, "{nodes: 2}", targets="nodes: {node_pool: web, usual: 1}", service="selector: none")
+    said = f"has 1 of 2 nodes ready in Kubernetes: {machine['id']} is not ready: KubeletNotReady: cni plugin not init"
+    with pytest.raises(AirflowFailException, match=said):
+        await apply(plan, pool_timeout=2)
+    assert clouds.pool()["desired"] == 2, "by the cloud's word, both are there"
+    await say_ready(place, machine["id"], "True")
+    await apply(plan)
+
+
+async def test_a_retry_takes_no_second_step(place, clouds):
+    await create(place, 1)
+    plan = hours(
+        place,
+        "{web: 9, nodes: 9, machines: {min: 4, max: 9}}",
+        targets="nodes: {node_pool: web, usual: 1, guards: {step: 2}}\n"
+        "machines: {node_pool: native, usual: 1, guards: {step: 2}}",
+        web="guards: {step: 2}",
+    )
+    clouds._ask("POST", "clock", {"node": {"mode": "told"}})
+    with pytest.raises(AirflowFailException, match=r"2 of 3 objects .* has 1 of 3 nodes ready"):
+        await apply(plan, pool_timeout=1)
+    clouds._ask("POST", "clock", {"node": {"mode": "at once"}})
+    clouds._ask("POST", "tell", {"what": "*"})
+    sizes = []
+    for run in ("run-1", "run-1", "run-2"):
+        await apply(plan, run=run)
+        native = clouds.pool("native")
+        sizes.append((await size(place), clouds.pool()["desired"], native["minimum"], native["maximum"]))
+    assert sizes == [(3, 3, 2, 9), (3, 3, 2, 9), (5, 5, 4, 9)]
 
 
 def joined(cloud) -> list[dict[str, Any]]:
@@ -322,16 +416,15 @@ async def is_closed(place, name: str) -> bool:
     return bool((await place.cluster.get(node_ref(name)))["spec"].get("unschedulable"))
 
 
-@contextlib.asynccontextmanager
-async def nodes_of(place, names: list[str]):
-    """The pool's machines as simulated nodes of the live cluster."""
-    try:
-        for name in names:
-            await place.cluster.create(_node(name, {"kwok.x-k8s.io/node": "fake"}))
-        yield
-    finally:
-        for name in names:
-            await place.cluster.delete(node_ref(name))
+async def labelled(place, names: list[str]) -> None:
+    """Wait until the pool's machines are nodes of the live cluster, and label them so that a pod can choose one."""
+    for name in names:
+
+        async def there(name: str = name) -> object:
+            return await place.cluster.get(node_ref(name))
+
+        await until(there)
+        await place.cluster.patch(node_ref(name), {"metadata": {"labels": {"test": name}}})
 
 
 async def test_a_worker_killed_in_the_middle_leaves_what_its_retry_completes(place, clouds):
@@ -344,20 +437,13 @@ async def test_a_worker_killed_in_the_middle_leaves_what_its_retry_completes(pla
     async def sizes() -> list[int]:
         return [await size(place, name=name) for name in names]
 
-    script = f"import sys; sys.path.insert(0, {str(Path(__file__).parents[2])!r})\n"
-    script += "import asyncio\nfrom tests.operators.test_plans import apply\n"
-    script += f"asyncio.run(apply({plan!r}, concurrency=1))"
-    worker = await asyncio.create_subprocess_exec(sys.executable, "-c", script)
-    try:
+    async with worker(plan, concurrency=1) as process:
 
         async def begun() -> bool:
-            assert worker.returncode is None, "it ended before it could be killed"
+            assert process.returncode is None, "it ended before it could be killed"
             return (await sizes()).count(3) >= 2
 
         await until(begun)
-        worker.kill()
-    finally:
-        await worker.wait()
     assert 2 <= (await sizes()).count(3) < 6
     result = await apply(plan)
     assert await sizes() == [3] * 6

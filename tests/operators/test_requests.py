@@ -13,7 +13,7 @@ from tke_provider.domain.pods import Shutdown
 from tke_provider.operators.blue_green import TkeBlueGreenDeployOperator
 from tke_provider.operators.canaries import TkeCanaryDeployOperator
 
-pytestmark = [pytest.mark.stack, pytest.mark.usefixtures("connected"), pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.stack, pytest.mark.usefixtures("connected"), pytest.mark.timeout(600)]
 
 # It ends as soon as it is told to, in the middle of whatever it does: what it must not lose, its pod has to wait for.
 SERVER = """
@@ -65,8 +65,8 @@ def manifests(version: str, status: int = 200, replicas: int = 2) -> list[dict]:
 class Load:
     """What was answered, by version, and what was not."""
 
-    def __init__(self, url: str) -> None:
-        self.url = url
+    def __init__(self, url: str, **headers: str) -> None:
+        self.url, self.headers = url, headers
         self.answers: collections.Counter[str] = collections.Counter()
         self.lost: list[str] = []
         self.since = time.monotonic()
@@ -83,8 +83,8 @@ class Load:
     async def ask(self) -> str:
         """Ask once, and say what is wrong with the answer."""
         try:
-            async with httpx.AsyncClient(timeout=5) as http:
-                answer = await http.get(self.url)
+            async with httpx.AsyncClient(timeout=30) as http:  # long: what is slow is not lost
+                answer = await http.get(self.url, headers=self.headers)
         except httpx.HTTPError as error:
             return repr(error)
         self.answers[answer.text] += 1
@@ -94,11 +94,15 @@ class Load:
         return not await self.ask()
 
 
-@contextlib.asynccontextmanager
 async def load(place):
-    """Requests, four at a time, to the address of the Service."""
+    """Requests to the address of the Service."""
     live = await place.cluster.get(place.ref("Service", "web", "v1"))
-    requests = Load(f"http://{live['spec']['clusterIP']}/")
+    return Load(f"http://{live['spec']['clusterIP']}/")
+
+
+@contextlib.asynccontextmanager
+async def going_on(requests: Load):
+    """Ask, four at a time."""
     # Of a service that is new, the node hears a moment after its pods are up, and refuses all requests until then.
     await until(requests.is_answered)
     requests.since = time.monotonic()
@@ -135,11 +139,11 @@ async def test_a_canary_loses_no_request_and_gives_the_new_version_its_share(pla
         steps=[{"weight": 33, "pause": 4}, {"weight": 50, "pause": 4}],
         smoke_tests=smoke,
     )
-    async with load(place) as requests:
+    async with going_on(await load(place)) as requests:
         await until(lambda: _answered(requests, "old"))
         await released(canary, run_of("run-2"))
-        await until(lambda: _ended(place))
-        await until(lambda: _only(requests, "new"))
+        await until(lambda: ended(place))
+        await until(lambda: only(requests, "new"))
     assert requests.lost == []
     assert requests.answers["old"] > 20
     assert requests.answers["new"] > 20
@@ -148,11 +152,11 @@ async def test_a_canary_loses_no_request_and_gives_the_new_version_its_share(pla
 async def test_blue_green_loses_no_request(place, python):
     await released(task(TkeBlueGreenDeployOperator, place, python, "old"))
     release = task(TkeBlueGreenDeployOperator, place, python, "new", keep=3, smoke_tests=[{"contains": "new"}])
-    async with load(place) as requests:
+    async with going_on(await load(place)) as requests:
         await until(lambda: _answered(requests, "old"))
         await released(release, run_of("run-2"))
-        await until(lambda: _ended(place))
-        await until(lambda: _only(requests, "new"))
+        await until(lambda: ended(place))
+        await until(lambda: only(requests, "new"))
     assert requests.lost == []
 
 
@@ -178,13 +182,13 @@ async def _answered(requests: Load, version: str) -> bool:
     return requests.answers[version] > 0
 
 
-async def _ended(place) -> bool:
+async def ended(place) -> bool:
     """Whether no pod is left that is on its way out."""
     pods = await place.cluster.list("v1", "Pod", place.namespace)
     return not any("deletionTimestamp" in each["metadata"] for each in pods)
 
 
-async def _only(requests: Load, version: str) -> bool:
+async def only(requests: Load, version: str) -> bool:
     before = requests.answers.copy()
     await until(lambda: _answers_since(requests, before))
     return (requests.answers - before).keys() == {version}

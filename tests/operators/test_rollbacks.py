@@ -2,11 +2,11 @@ import asyncio
 
 import pytest
 
-from tests.live_cluster import deploy, image, named, refused, released, run_of
+from tests.live_cluster import deploy, image, named, refused, released, run_of, until
 from tests.operators.test_rollouts import SERVICE, free, record_of
 from tke_provider.clients import releases
 from tke_provider.clients.releases import ServiceRelease
-from tke_provider.domain.manifests import ObjectRef, images_of
+from tke_provider.domain.manifests import images_of
 from tke_provider.domain.releases import HISTORY, Stage
 from tke_provider.operators.base import operation_of
 from tke_provider.operators.rollbacks import TkeRollbackServiceOperator
@@ -15,7 +15,7 @@ pytestmark = [pytest.mark.stack, pytest.mark.usefixtures("connected")]
 
 
 def rollback(place, **more) -> TkeRollbackServiceOperator:
-    settings = {"timeout": 60, "poll_interval": 0.5, "service": "web", **more}
+    settings = {"timeout": 120, "poll_interval": 0.5, "service": "web", **more}
     return TkeRollbackServiceOperator(task_id="rollback", namespace=place.namespace, **settings)
 
 
@@ -85,9 +85,11 @@ async def test_a_retry_goes_where_its_first_try_went(place):
 
 async def test_a_release_that_does_not_come_up_any_more_leaves_what_serves(place):
     await past(place, "a", "b")
-    node = ObjectRef("v1", "Node", "", place.namespace)
-    await place.cluster.patch(node, {"metadata": {"labels": {"test": "gone"}}})
-    said = await refused(rollback(place, timeout=3), run_of("back"))
+    await place.without_room()
+    context = run_of("back")
+    await asyncio.to_thread(lambda: asyncio.run(rollback(place).change(context)))
+    await until(place.unschedulable)
+    said = await refused(rollback(place, timeout=2), context)
     assert "has no node" in said
     assert f"web/web {named('b')} serves again" in said
     assert await serving(place) == named("b")

@@ -7,6 +7,8 @@ from typing import Any
 
 import pytest
 from airflow.providers.common.compat.sdk import AirflowFailException, AirflowSkipException
+from airflow.sdk.execution_time.context import OutletEventAccessors
+from airflow.sdk.execution_time.task_runner import _serialize_outlet_events
 
 from tests.live_cluster import deploy, image, named, refused, released, run_of
 from tke_provider.clients import leases, releases
@@ -37,7 +39,7 @@ async def release(place, run: str, **digits: str) -> dict[str, Any]:
 
 
 def undo(place, given: dict[str, Any], **more: Any) -> TkeUndoReleasesOperator:
-    settings = {"rollback_timeout": 30, "poll_interval": 0.5, "namespace": getattr(place, "namespace", place), **more}
+    settings = {"rollback_timeout": 90, "poll_interval": 0.5, "namespace": getattr(place, "namespace", place), **more}
     operator = TkeUndoReleasesOperator(task_id="undo", releases=given, **settings)
     operator.upstream_task_ids = {SMOKE, "production.deploy.shop"}
     return operator
@@ -54,6 +56,11 @@ def after(max_tries: int = 0, **states: str) -> dict:
 async def serving(place, name: str) -> str:
     live = await place.cluster.get(place.ref("Deployment", name))
     return images_of([live])[f"{name}/web"] if live else "nothing"
+
+
+def written(live: dict) -> tuple[object, ...]:
+    """What people and tasks write of an object, as controllers go on writing the rest."""
+    return live["metadata"]["uid"], live["metadata"]["generation"], live["metadata"]["annotations"], live["spec"]
 
 
 async def newest(place, name: str):
@@ -122,13 +129,13 @@ def test_a_service_that_is_being_changed_keeps_no_other_from_going_back_on_the_l
 async def test_what_changed_in_this_run_goes_back_the_last_released_first_and_nothing_else_is_touched(place):
     await release(place, "run-1", prices="a", stock="a", shop="a")
     given = await release(place, "run-2", prices="a", stock="b", shop="b")
-    untouched = await place.cluster.get(place.ref("Deployment", "prices"))
+    untouched = written(await place.cluster.get(place.ref("Deployment", "prices")))
     operator = undo(place, given)
     done = await released(operator, after())
     assert {name: await serving(place, name) for name in given} == dict.fromkeys(given, named("a"))
     assert done["prices"] == "did not change in this run"
     assert done["shop"] == f"is as it was, which is release 1 ({'a' * 12})"
-    assert await place.cluster.get(place.ref("Deployment", "prices")) == untouched
+    assert written(await place.cluster.get(place.ref("Deployment", "prices"))) == untouched
     prices, stock, shop = [await newest(place, name) for name in given]
     assert (prices.stage, prices.revision) == (Stage.LIVE, 2)
     assert {(each.stage, each.reason, each.revision) for each in (stock, shop)} == {
@@ -137,8 +144,7 @@ async def test_what_changed_in_this_run_goes_back_the_last_released_first_and_no
     assert shop.finished < stock.finished
     held = [await place.cluster.get(leases.lease_of(place.namespace, name)) for name in given]
     assert not any(each and each["spec"].get("holderIdentity") for each in held)
-    again = await released(undo(place, given), after())
-    assert again == {"shop": "was put back already", "stock": "was put back already", "prices": done["prices"]}
+    assert await released(undo(place, given), after()) == done
     assert await newest(place, "shop") == shop
 
 
@@ -164,6 +170,44 @@ async def test_what_somebody_else_released_since_is_left_alone_and_the_others_go
     said = await refused(undo(place, given), after())
     assert f"shop was released since by {since['shop']['op']}, and left alone" in said
     assert (await serving(place, "shop"), await serving(place, "stock")) == (named("c"), named("a"))
+
+
+@pytest.mark.usefixtures("connected")
+@pytest.mark.stack
+async def test_what_somebody_else_releases_at_this_very_moment_is_left_alone(place, monkeypatch):
+    await release(place, "run-1", shop="a")
+    given = await release(place, "run-2", shop="b")
+    hold, since = ServiceRelease.hold, {}
+
+    async def held(of_undo: ServiceRelease) -> None:
+        """Be slow to take the lease: nothing else meets the moment between a look and that."""
+        if not since and of_undo.record.op == given["shop"]["op"]:
+            since.update(await release(place, "run-3", shop="c"))
+        await hold(of_undo)
+
+    monkeypatch.setattr(ServiceRelease, "hold", held)
+    said = await refused(undo(place, given), after())
+    assert f"was released meanwhile by {since['shop']['op']}" in said
+    assert await serving(place, "shop") == named("c")
+    history = await releases.history(place.cluster, place.namespace, "shop")
+    assert [each.stage for each in history] == [Stage.LIVE] * 3
+
+
+@pytest.mark.usefixtures("connected")
+@pytest.mark.stack
+async def test_what_a_try_put_back_that_then_failed_is_told_by_the_one_that_succeeds(place):
+    await release(place, "run-1", stock="a", shop="a")
+    given = await release(place, "run-2", stock="b", shop="b")
+    await leases.acquire(place.cluster, place.namespace, "stock", "somebody")
+    with pytest.raises(BusyError, match=r"stock .* is being changed by somebody"):
+        await released(undo(place, given), after(max_tries=1))
+    assert (await serving(place, "shop"), await serving(place, "stock")) == (named("a"), named("b"))
+    await leases.release(place.cluster, place.namespace, "stock", "somebody")
+    again = undo(place, given)
+    context = {**after(max_tries=1), "task": again, "outlet_events": OutletEventAccessors()}
+    await released(again, context)
+    told = [each["extra"] for each in _serialize_outlet_events(context["outlet_events"])]
+    assert sorted((each["service"], each["revision"]) for each in told) == [("shop", 1), ("stock", 1)]
 
 
 @pytest.mark.usefixtures("connected")

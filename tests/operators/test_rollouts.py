@@ -10,12 +10,14 @@ from airflow.providers.common.compat.sdk import AirflowFailException, TaskDeferr
 from tests.live_cluster import account, connect, deploy, named, refused, released, run_of, until
 from tke_provider.clients import leases, releases
 from tke_provider.clients.kubernetes import Cluster
+from tke_provider.domain.assets import release_event
 from tke_provider.domain.manifests import annotation, images_of
 from tke_provider.domain.operations import COMMIT, OPERATION, SIZED_BY
 from tke_provider.domain.releases import Stage
 from tke_provider.exceptions import BusyError, UnavailableError
 from tke_provider.operators.base import operation_of
 from tke_provider.operators.rollouts import TkeDeployServiceOperator
+from tke_provider.plugin.board import _history
 
 pytestmark = [pytest.mark.stack, pytest.mark.usefixtures("connected")]
 
@@ -69,16 +71,24 @@ async def test_a_first_release_serves_the_digest_and_says_what_it_did(place):
     assert await free(place)
 
 
-async def test_the_record_says_who_released_what_when_and_after_which_checks(place):
+async def test_the_record_the_event_and_the_board_say_who_released_what_when_and_after_which_checks(place):
+    await released(deploy(place, "b"), run_of("run-0"))
     given = {"checks": [{"verdict": "passed", "reason": "12 tests passed"}, "looked at by hand"], "approver": "bob"}
     context = run_of() | {"dag_run": SimpleNamespace(triggering_user_name="ann")}
     await released(deploy(place, "a", **given), context)
-    (record,) = await releases.history(place.cluster, place.namespace, "web")
-    assert (record.who, record.approver, record.revision, record.strategy) == ("ann", "bob", 1, "deploy")
+    record, _ = await releases.history(place.cluster, place.namespace, "web")
+    assert (record.who, record.approver, record.revision, record.strategy) == ("ann", "bob", 2, "deploy")
     assert record.checks == ("passed: 12 tests passed", "looked at by hand")
     assert (record.commit, record.images) == ("a" * 40, {"web": named("a")})
     assert record.started < record.finished
     assert [each["kind"] for each in record.applied] == ["Deployment"]
+    told, (drawn, _) = release_event(record, "cls-1"), _history([record, _])["records"]
+    for shown in (told, drawn):
+        assert (shown["who"], shown["approver"], shown["revision"]) == ("ann", "bob", 2)
+        assert (shown["commit"], shown["images"]) == ("a" * 40, {"web": named("a")})
+        assert (*shown["checks"],) == record.checks
+        assert (shown["changes"], shown["way_back"]) == ("1 changed", {"web/web": named("b")})
+        assert shown["duration"] == record.duration > 0
 
 
 async def test_the_next_release_names_what_served_before(place):
@@ -260,8 +270,10 @@ async def test_a_stateful_set_does_not_wait_for_its_broken_pod_when_rolled_back(
 async def test_a_release_that_is_not_up_in_time_says_what_was_missing(place):
     workload = place.workload()
     workload["spec"]["template"]["spec"]["nodeSelector"] = {"test": "nowhere"}
-    said = await refused(deploy(place, "a", workload, timeout=3))
-    assert "not up within 3 seconds" in said
+    await begun(place, "a", run_of(), workload)
+    await until(place.unschedulable)
+    said = await refused(deploy(place, "a", workload, timeout=2))
+    assert "not up within 2 seconds" in said
     assert "has no node: 0/" in said
 
 
@@ -277,7 +289,14 @@ async def test_a_quota_that_is_used_up_is_named(place, kind):
 
     await until(counted)
     manifest = job(place) if kind == "Job" else place.workload(kind)
-    said = await refused(deploy(place, "a", manifest, timeout=4))
+    await begun(place, "a", run_of(), manifest)
+
+    async def refused_a_pod():
+        events = await place.cluster.list("v1", "Event", place.namespace, field_selector="reason=FailedCreate")
+        return any("exceeded quota" in each["message"] for each in events)
+
+    await until(refused_a_pod)
+    said = await refused(deploy(place, "a", manifest, timeout=2))
     assert "exceeded quota: few" in said
 
 
@@ -294,9 +313,9 @@ async def test_a_failed_release_may_be_left_to_be_looked_at(place):
 # --- crashes -------------------------------------------------------------------------------------------------------
 
 
-async def begun(place, digit: str, context: dict, **more) -> TkeDeployServiceOperator:
+async def begun(place, digit: str, context: dict, *manifests: dict) -> TkeDeployServiceOperator:
     """Begin a release whose worker then dies."""
-    operator = deploy(place, digit, place.workload(kubelet=False), **more)
+    operator = deploy(place, digit, *(manifests or [place.workload(kubelet=False)]))
     await asyncio.to_thread(lambda: asyncio.run(operator.change(context)))
     return operator
 
@@ -454,17 +473,18 @@ async def test_a_size_that_nobody_owns_is_the_manifests(place):
 
 
 async def test_a_deferred_release_ends_in_the_triggers_event(place):
-    slow = place.workload(minReadySeconds=2)  # or it may be up before anybody would wait
-    operator = deploy(place, "a", slow, deferrable=True, defer_after=0)
+    await place.without_room()  # or it may be up before anybody would wait
+    operator = deploy(place, "a", deferrable=True, defer_after=0)
     with pytest.raises(TaskDeferred) as deferred:
         await released(operator)
+    await place.without_room(room=True)
     path, arguments = deferred.value.trigger.serialize()
     trigger = type(deferred.value.trigger)(**arguments)
     assert path.endswith(".rollouts.RolloutTrigger")
     assert not await free(place)
     events = [event.payload async for event in trigger.run()]
     release = await asyncio.to_thread(
-        deploy(place, "a", slow, deferrable=True, defer_after=0).execute_complete, run_of(), events[0]
+        deploy(place, "a", deferrable=True, defer_after=0).execute_complete, run_of(), events[0]
     )
     assert release["images"] == {"web/web": named("a")}
     assert await free(place)

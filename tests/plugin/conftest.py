@@ -48,7 +48,7 @@ def runs(database):
     from tke_provider.plugin.deliveries import accepted
 
     def read() -> list[DagRun]:
-        until(lambda: not accepted(), 60, "what was accepted is started")
+        until(lambda: not accepted(), 180, "what was accepted is started")
         with create_session() as session:
             return list(
                 session.scalars(select(DagRun).where(DagRun.dag_id == "from_push").order_by(DagRun.id)).unique()

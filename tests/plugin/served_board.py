@@ -50,6 +50,7 @@ class Answers:
     def reset(self) -> None:
         """Have an Airflow in which nothing was released yet."""
         self.asked: list[tuple[str, str]] = []
+        self.queries: dict[str, dict[str, str]] = {}
         self.by_path: dict[str, Any] = {**_AIRFLOW, "/tke/api/releases": [], "/tke/api/calendars": []}
         self.by_path["/tke/api/changes"] = {"markdown": DIFF}
         self.by_path["/api/v2/dags"] = {"dags": [], "total_entries": 0}
@@ -58,6 +59,7 @@ class Answers:
 
     def to(self, method: str, path: str, query: Any) -> Any:
         self.asked.append((method, path))
+        self.queries[path] = dict(query)
         if path == "/tke/api/live":
             return self.live(query["namespace"], query["service"])
         return self.by_path.get(path, {})
@@ -133,6 +135,10 @@ def record(revision: int, stage: str = "live", **more: Any) -> dict[str, Any]:
         "stage": stage,
         "started": started.isoformat(),
         "finished": (started + timedelta(seconds=40 + 17 * revision)).isoformat(),
+        "duration": 40.0 + 17 * revision,
+        "images": {"shop/web": f"tcr-demo.tencentcloudcr.com/shop@sha256:{f'{revision:x}' * 64}"},
+        "way_back": {"shop/web": f"tcr-demo.tencentcloudcr.com/shop@sha256:{f'{revision - 1:x}' * 64}"},
+        "checks": ["passed: 12 tests passed"],
         **more,
     }
 
@@ -160,6 +166,29 @@ def body() -> str:
     check = {"verdict": "passed", "counts": {}, "reason": "212 tests passed", "image": f"x.example/shop@{digest}"}
     diffs = {"shop": {"counts": {}, "objects": [], "markdown": DIFF}}
     return approval_body(commit="c" * 40, images={"shop": image}, checks={"unit tests": check}, diffs=diffs)
+
+
+def tabs(dag_id: str, run_id: str, task_id: str) -> dict[str, Any]:
+    """Return what Airflow's own pages of a DAG, a run and a task ask for, by path."""
+    dag = {"dag_id": dag_id, "dag_display_name": dag_id, "tags": [], "params": {}, "is_paused": False, "owners": []}
+    none_yet = dict.fromkeys(("start_date", "end_date", "logical_date", "note"))
+    run = {"dag_id": dag_id, "dag_run_id": run_id, "dag_versions": [], "state": "success", "conf": {}, **none_yet}
+    run |= {"run_type": "manual", "run_after": NOW.isoformat(), "dag_display_name": dag_id, "triggered_by": "ui"}
+    task = {"task_id": task_id, "task_display_name": task_id, "params": {}, "extra_links": [], "class_ref": {}}
+    nothing = ("dag_warnings", "backfills", "import_errors", "hitl_details", "dag_runs")
+    none: dict[str, Any] = {**{each: [] for each in nothing}, "total_entries": 0}
+    paths = ("/api/v2/dagWarnings", "/ui/backfills", "/api/v2/importErrors")
+    of_dag = ("dagRuns", "dagRuns/~/hitlDetails", f"dagRuns/{run_id}/hitlDetails")
+    return {
+        **dict.fromkeys(paths, none),
+        **{f"/api/v2/dags/{dag_id}/{path}": none for path in of_dag},
+        **{f"/ui/grid/{what}/{dag_id}": [] for what in ("runs", "structure")},
+        f"/ui/dags/{dag_id}/latest_run": None,
+        f"/api/v2/dags/{dag_id}": dag,
+        f"/api/v2/dags/{dag_id}/details": dag,
+        f"/api/v2/dags/{dag_id}/tasks/{task_id}": task,
+        f"/api/v2/dags/{dag_id}/dagRuns/{run_id}": run,
+    }
 
 
 def starter(dag_id: str, tag: str, **params: Any) -> tuple[dict[str, Any], dict[str, Any]]:

@@ -8,13 +8,14 @@ from pathlib import Path
 
 import pytest
 
+from tests.plugin import routes
 from tests.servers import kubeconfig_of
 from tke_provider import plugin
 from tke_provider.plugin import events, plans
 from tke_provider.plugin.board import changed, look
+from tke_provider.plugin.looks import Place
 
 STATIC = Path(plugin.__file__).parent / "static"
-CHANGES = "changes?cluster=a&namespace=b&service=c&revision=1"
 PLAN = """\
 name: nights
 time_zone: UTC
@@ -89,8 +90,45 @@ def test_a_busy_service_hides_no_quiet_one(released):
 
 
 def test_only_what_was_released_is_looked_at(released):
-    assert events.is_known("tke://cls-1/production/shop")
-    assert not events.is_known("tke://cls-1/kube-system/secrets")
+    assert events.way_to("tke://cls-1/production/shop") == ("tke_default", "")
+    assert events.way_to("tke://cls-1/kube-system/secrets") is None
+
+
+@pytest.fixture
+def told(released):
+    """Have a task, or by hand a person, tell of another release of the service."""
+    from airflow.models.asset import AssetEvent, AssetModel
+    from airflow.utils.session import create_session
+    from sqlalchemy import select
+
+    def tell(task_id: str | None = "deploy", **extra: str) -> None:
+        with create_session() as session:
+            asset_id = session.scalar(select(AssetModel.id).where(AssetModel.uri == "tke://cls-1/production/shop"))
+            session.add(AssetEvent(asset_id=asset_id, extra=extra, source_dag_id="ci_cd", source_task_id=task_id))
+
+    return tell
+
+
+def test_a_service_is_looked_at_as_its_last_release_reached_it(told):
+    told(connection="tke_shanghai", region="ap-shanghai")
+    assert events.way_to("tke://cls-1/production/shop") == ("tke_shanghai", "ap-shanghai")
+    (drawn,) = events.releases()
+    assert (drawn["connection"], drawn["region"]) == ("tke_shanghai", "ap-shanghai")
+
+
+def test_whoever_posts_an_event_chooses_no_connection_to_look_through(told):
+    told(connection="tke_shanghai")
+    told(task_id=None, connection="tke_of_another_team")
+    assert events.way_to("tke://cls-1/production/shop").connection == "tke_shanghai"
+    assert events.releases()[0]["connection"] == "tke_default"
+
+
+async def test_a_connection_that_leads_nowhere_is_told_where_it_is_needed_and_nowhere_else(cloud, monkeypatch):
+    cloud.connect(monkeypatch)
+    by_default = Place("cls-nowhere0", "production", "shop")
+    gone = by_default._replace(way=events.Way("tke_gone"))
+    said = [(await look(each))["reason"] for each in (by_default, gone)]
+    assert ["tke_gone" in each for each in said] == [False, True]
 
 
 @pytest.fixture
@@ -124,9 +162,14 @@ def test_calendars_come_from_the_plans_of_the_dags_that_apply_them(planned):
     assert "error" in drawn["broken"]
 
 
-@pytest.mark.parametrize("path", ["releases", "live?cluster=a&namespace=b&service=c", CHANGES, "calendars"])
-def test_a_stranger_reads_nothing(client, path):
-    assert client.get(f"/api/{path}").status_code == 401
+def test_nothing_is_open_but_what_is_known_to_be():
+    read = {("GET", path) for path in routes.READ}
+    assert routes.opened() == read | {("POST", routes.DELIVERED), ("*", routes.OPEN)}
+
+
+@pytest.mark.parametrize(("path", "query"), routes.READ.items(), ids=list(routes.READ))
+def test_a_stranger_reads_nothing(client, path, query):
+    assert client.get(f"{path}?{query}").status_code == 401
 
 
 def test_the_page_is_shipped_whole(client):
@@ -147,16 +190,16 @@ def test_nothing_of_the_page_comes_from_elsewhere(path):
 
 async def test_a_cluster_that_cannot_be_asked_is_an_answer(cloud, monkeypatch):
     cloud.connect(monkeypatch)
-    said = await look("cls-nowhere0", "production", "shop")
+    said = await look(Place("cls-nowhere0", "production", "shop"))
     assert said["health"] == "unknown"
     assert "cls-nowhere0" in said["reason"]
-    assert "cls-nowhere0" in (await changed("cls-nowhere0", "production", "shop", 1))["reason"]
+    assert "cls-nowhere0" in (await changed(Place("cls-nowhere0", "production", "shop"), 1))["reason"]
 
 
 async def test_what_a_kubeconfigs_cluster_says_is_told_of_no_other_one(monkeypatch):
     extra = {"kubeconfig_secret": kubeconfig_of("http://127.0.0.1:1"), "cluster_id": "cls-here"}
     monkeypatch.setenv("AIRFLOW_CONN_TKE_DEFAULT", json.dumps({"conn_type": "tke", "extra": extra}))
-    said = await look("cls-there", "production", "shop")
+    said = await look(Place("cls-there", "production", "shop"))
     assert said["health"] == "unknown"
     assert "leads to cls-here and not to cls-there" in said["reason"]
-    assert "leads to" not in (await look("cls-here", "production", "shop"))["reason"]
+    assert "leads to" not in (await look(Place("cls-here", "production", "shop")))["reason"]

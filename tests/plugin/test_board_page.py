@@ -48,12 +48,12 @@ FORMS = (
     ),
     board.starter("roll_back", "tke-rollback", service=param(type="string"), revision=param(type=["null", "integer"])),
     board.starter("scale_service", "tke-scale", replicas=param(3, type="integer", minimum=0)),
-    board.starter("promote", "tke-promote", image=param(type="string")),
+    board.starter("promote", "tke-promote", image=param(type="string", pattern="@sha256:[0-9a-f]{64}$")),
 )
 STATES: dict[str, Any] = {
     "prices": board.healthy(health="broken", ready=1, reason=TOO_LONG, drift=["prices: container web runs nginx:1"]),
     "stock": {"health": "unknown", "reason": "the cluster did not answer within 5 seconds"},
-    "search": board.healthy(health="changing", reason="1 of 3 new pods is up", holder="ci_cd/manual__1/deploy/-1/0"),
+    "search": board.healthy(health="changing", reason="1 of 3 new pods is up", holder="ci_cd.deploy.3f2a9c01d4e5"),
     "mail": (500, {"detail": "Internal server error"}),
 }
 
@@ -117,10 +117,10 @@ def width(request, driver) -> str:
 class Page:
     """The board in the browser."""
 
-    def __init__(self, driver, address: str) -> None:
+    def __init__(self, driver, address: str, path: str = "plugin/tke", title: str = "Services") -> None:
         self.driver = driver
-        driver.get(f"{address}/plugin/tke")
-        self.see("//h1[text()='Services']")
+        driver.get(f"{address}/{path}")
+        self.see(f"//h1[text()='{title}']")
 
     def see(self, xpath: str):
         return browser.see(self.driver, xpath)
@@ -184,7 +184,8 @@ def test_nothing_is_wider_than_the_screen_or_cut(width, page):
     assert page.measure("cut({root})") == []
 
 
-def test_tab_reaches_everything_in_order_and_shows_where_it_is(theme, page):
+@pytest.mark.parametrize(("theme", "width"), [("light", "wide"), ("dark", "narrow")], indirect=True)
+def test_tab_reaches_everything_in_order_and_shows_where_it_is(theme, width, page):
     from selenium.webdriver.common.keys import Keys
 
     page.open_everything()
@@ -219,6 +220,78 @@ def test_a_key_opens_and_escape_closes_and_goes_back(page):
             assert page.driver.switch_to.active_element == pressed
 
 
+def test_a_form_takes_what_its_pattern_takes_and_says_what_it_refuses(page):
+    page.press(f"{SHOP}//button[text()='Promote']")
+    image = page.see("//input[@id='Promote-image']")
+    assert image.get_attribute("value").startswith("tcr-demo.tencentcloudcr.com/production/shop@sha256:")
+    assert page.driver.execute_script("return arguments[0].validationMessage", image) == ""
+    image.clear()
+    image.send_keys("shop:latest")
+    said = "This has to match @sha256:[0-9a-f]{64}$"
+    assert page.driver.execute_script("return arguments[0].validationMessage", image) == said
+    page.see("//form[@aria-label='Promote']//*[contains(., 'Starts a run of')]//a[text()='promote']")
+
+
+@pytest.mark.parametrize(
+    ("path", "title", "asked"),
+    [
+        ("dags/ci_cd", "Services that ci_cd released", ("ci_cd", "", "")),
+        ("dags/ci_cd/runs/manual__1", "Services that this run released", ("ci_cd", "manual__1", "")),
+        ("dags/ci_cd/tasks/deploy", "Services that deploy released", ("ci_cd", "", "deploy")),
+    ],
+    ids=["dag", "run", "task"],
+)
+def test_a_tab_asks_for_what_its_dag_run_or_task_released(driver, address, full, path, title, asked):
+    full.by_path |= board.tabs("ci_cd", "manual__1", "deploy")
+    full.by_path["/tke/api/releases"] = [board.release("shop", "production", revision=3)]
+    page = Page(driver, address, f"{path}/plugin/tke", title)
+    page.see(f"{SHOP}[contains(., 'healthy')][contains(., 'Replaced by')][contains(., 'revision 7')]")
+    assert full.queries["/tke/api/releases"] == dict(zip(("dag_id", "run_id", "task_id"), asked, strict=True))
+    of_the_whole = "//button[text()='Deploy a commit'] | //*[text()='Waiting for a person']"
+    assert driver.find_elements("xpath", of_the_whole) == []
+
+
+def test_one_release_of_a_history_is_live_and_the_others_were(page):
+    page.press(f"{SHOP}//button[text()='History']")
+    page.see(f"{SHOP}//table")
+    states = [each.text for each in page.driver.find_elements("xpath", f"{SHOP}//tbody/tr/td[1]/span[1]")]
+    assert states == ["live", "rolled-back", "was live", "was live", "was live"]
+
+
+@pytest.mark.parametrize(("many", "drawn"), [(1, 1), (500, 20)])
+def test_a_history_of_any_length_is_drawn(page, full, many, drawn):
+    records = [board.record(number % 29 + 1) | {"revision": number} for number in range(many, 0, -1)]
+    full.live = lambda _namespace, _service: board.healthy(records=records)
+    page.press(f"{SHOP}//button[text()='History']")
+    page.see(f"{SHOP}//table")
+    assert len(page.driver.find_elements("xpath", f"{SHOP}//tbody/tr")) == drawn
+    assert len(page.driver.find_elements("xpath", f"{SHOP}//*[name()='rect']")) == drawn
+
+
+@pytest.mark.parametrize("width", ["narrow"], indirect=True)
+def test_a_hundred_services_are_drawn_found_and_asked_for_only_where_somebody_looks(driver, address, answers, width):
+    answers.reset()
+    answers.by_path["/tke/api/releases"] = [board.release(f"service-{each:03}", "production") for each in range(100)]
+    page = Page(driver, address)
+    page.see("//section[starts-with(@aria-label, 'service-099 in production')]")
+    assert len(driver.find_elements("xpath", "//section[contains(@aria-label, ' in production')]")) == 100
+    assert 0 < answers.asked.count(("GET", "/tke/api/live")) < 50
+    page.see("//input[@type='search']").send_keys("service-042")
+    page.see("//*[text()='1 of 100']")
+
+
+def test_whoever_may_not_read_or_start_is_told_so(driver, address, full):
+    forbidden = (403, {"detail": "Forbidden"})
+    full.by_path["/api/v2/dags/roll_back/dagRuns"] = forbidden
+    page = Page(driver, address)
+    page.press(f"{SHOP}//button[text()='Roll back']")
+    page.press("//form[@aria-label='Roll back']//button[text()='Roll back']")
+    page.see("//form[@aria-label='Roll back']//*[@role='alert'][contains(., 'Not started: you may not do this')]")
+    full.by_path |= dict.fromkeys(("/tke/api/releases", "/tke/api/calendars", board.HITL), forbidden)
+    page = Page(driver, address)
+    page.see("//*[@role='alert'][contains(., 'The releases cannot be read: you may not do this')]")
+
+
 def test_whoever_listens_hears_names_headings_and_tables(page):
     page.open_everything()
     root = page.driver.execute_cdp_cmd("Runtime.evaluate", {"expression": ROOT})["result"]["objectId"]
@@ -242,6 +315,9 @@ def test_what_a_release_changed_is_asked_for_and_shown_line_by_line(page, full):
     asked = full.asked.count(changes)
     page.press(f"({SHOP}//button[@aria-label='What changed: revision 7'])[1]")
     page.see(f"{SHOP}//table//pre[contains(., '+      - image: shop@sha256:aaaa')]")
+    for name, said in (("Images", "7" * 12), ("Served before", "6" * 12), ("Checked", "passed: 12 tests passed")):
+        page.see(f"{SHOP}//table//dt[text()='{name}']/following-sibling::dd[1][contains(., '{said}')]")
+    page.see(f"{SHOP}//table//td[.='3 min']")
     assert full.asked.count(changes) == asked + 1
 
 
@@ -260,7 +336,7 @@ def test_an_answer_is_told_and_the_focus_stays_on_the_page(page, full):
     page.press("//section[@aria-label='Release prices?']//button[text()='Approve']")
     page.see("//*[@role='status'][contains(., 'Approve: Release prices?')]")
     assert told == [{"chosen_options": ["Approve"], "params_input": {"reason": "security fix"}}]
-    assert page.driver.switch_to.active_element.text == "Waiting for a person"
+    browser.until(page.driver, lambda: page.driver.switch_to.active_element.text == "Waiting for a person")
 
 
 def test_a_refused_answer_is_said_where_it_was_given(page, full):

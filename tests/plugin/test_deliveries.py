@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import concurrent.futures
+import dataclasses
 import hashlib
 import hmac
 import json
@@ -22,7 +23,7 @@ from tests.waiting import until
 from tke_provider.exceptions import InputError
 from tke_provider.plugin import deliveries
 from tke_provider.plugin import runs as runs_of_airflow
-from tke_provider.plugin.deliveries import GIVEN_UP, STARTED, Intent, accept, accepted, start
+from tke_provider.plugin.deliveries import AGAIN, GIVEN_UP, STARTED, Intent, Starter, accept, accepted, start
 
 BODY = json.dumps({"ref": "refs/heads/main", "after": "c" * 40, "repository": {"clone_url": REPOSITORY}}).encode()
 SIGNATURE = hmac.new(CONNECTION["password"].encode(), BODY, hashlib.sha256).hexdigest()
@@ -45,7 +46,7 @@ uvicorn.run(app(), port=int(sys.argv[1]), lifespan=sys.argv[2])
         port = free_port()
         process = subprocess.Popen([sys.executable, "-c", program, str(port), lifespan], stdout=subprocess.DEVNULL)
         processes.append(process)
-        until(lambda: process.poll() is not None or _listens(port), 60, "the server listens")
+        until(lambda: process.poll() is not None or _listens(port), 180, "the server listens")
         return process, f"http://127.0.0.1:{port}/webhooks/shop"
 
     yield serve
@@ -64,13 +65,13 @@ def _listens(port: int) -> bool:
 def test_what_was_accepted_is_started_though_the_server_was_killed_after_its_answer(serve, runs):
     # Without its start-up it answers as ever, and starts nothing: killed in the very moment between the two.
     process, url = serve("off")
-    assert httpx.post(url, content=BODY, headers=HEADERS).status_code == 202
+    assert httpx.post(url, content=BODY, headers=HEADERS, timeout=60).status_code == 202
     os.kill(process.pid, signal.SIGKILL)
     assert len(accepted()) == 1
     _, url = serve("on")
     (run,) = runs()
     assert run.conf["commit"] == "c" * 40
-    assert httpx.post(url, content=BODY, headers=HEADERS).json()["said"] == "it was delivered before"
+    assert httpx.post(url, content=BODY, headers=HEADERS, timeout=60).json()["said"] == "it was delivered before"
     assert len(runs()) == 1
 
 
@@ -80,17 +81,17 @@ def intent(runs):
 
 
 def test_a_run_that_several_servers_start_at_once_is_one_run(intent, runs):
-    accept([intent])
+    accept([[intent]])
     (number,) = accepted()
     with concurrent.futures.ThreadPoolExecutor(4) as servers:
         list(servers.map(start, [number] * 4))
-        until(lambda: start(number) or not accepted(), 10, "it is started")  # SQLite turns all writers but one away
+        until(lambda: start(number) or not accepted(), 90, "it is started")  # SQLite turns all writers but one away
     assert [run.run_id for run in runs()] == [intent.run_id]
 
 
 def test_an_entry_whose_run_is_there_is_done(intent, runs):
     # Two servers that were told the same in the same moment have an entry each.
-    accept([intent])
+    accept([[intent]])
     _add_entry(intent)
     for number in accepted():
         start(number)
@@ -100,7 +101,7 @@ def test_an_entry_whose_run_is_there_is_done(intent, runs):
 
 def test_the_run_and_the_mark_are_one_transaction_though_the_dag_has_to_be_read_for_it(intent, runs):
     # As after a restart: nothing is remembered of the DAG.
-    accept([intent])
+    accept([[intent]])
     (number,) = accepted()
     runs_of_airflow._read.cache_clear()
     start(number)
@@ -121,28 +122,32 @@ def test_what_is_accepted_is_found_by_an_index_however_long_the_audit_log_is(dat
 
 
 def test_what_was_given_up_is_accepted_when_it_is_delivered_again(intent, runs):
-    accept([intent])
+    accept([[intent]])
     _set_entry(accepted()[0], event=GIVEN_UP)
-    assert [each.run_id for each in accept([intent])[0]] == [intent.run_id]
+    ((new, _),) = accept([[intent]])
+    assert [each.run_id for each in new] == [intent.run_id]
     assert len(accepted()) == 1
     start(accepted()[0])
     assert len(runs()) == 1
 
 
 def test_a_dag_that_broke_after_the_answer_is_started_when_it_is_mended(intent, runs, dag_is, caplog):
-    accept([intent])
+    accept([[intent]])
     dag_is("has_import_errors")
     (number,) = accepted()
     with caplog.at_level(logging.WARNING, deliveries.__name__):
         start(number)
-    assert "Run push__shop__1 is not started, and tried again in 30 seconds: The file of DAG" in caplog.text
+    said = (
+        "Run push__shop__1 of from_push, for webhook:shop, is not started, and tried again in 30 seconds: The file of"
+    )
+    assert said in caplog.text
     dag_is("has_import_errors", 0)
     start(number)
     assert len(runs()) == 1
 
 
 def test_a_run_that_cannot_be_started_for_a_day_is_given_up_and_said_so(intent, runs, dag_is, caplog):
-    accept([intent])
+    accept([[intent]])
     dag_is("is_stale")
     (number,) = accepted()
     _set_entry(number, dttm=datetime.now(timezone.utc) - timedelta(hours=25))
@@ -153,22 +158,57 @@ def test_a_run_that_cannot_be_started_for_a_day_is_given_up_and_said_so(intent, 
     assert runs() == []
 
 
-def test_one_that_cannot_be_read_does_not_keep_the_others(intent, runs):
-    accept([intent])
+def test_one_that_cannot_be_read_is_given_up_and_does_not_keep_the_others(intent, runs, caplog):
+    accept([[intent]])
     (broken,) = accepted()
     _set_entry(broken, extra="no JSON")
     other = Intent("from_push", "push__shop__2", intent.conf, intent.by)
-    accept([other])
+    accept([[other]])
     for number in accepted():
-        start(number)
-    _set_entry(broken, event=GIVEN_UP)
+        assert start(number)
+    assert "Run push__shop__1 of from_push, for webhook:shop, is not started, and given up: Its entry" in caplog.text
+    assert sorted(_events()) == [GIVEN_UP, STARTED]
     assert [run.run_id for run in runs()] == [other.run_id]
 
 
-def test_nothing_is_accepted_that_the_dag_would_refuse(intent, runs):
-    with pytest.raises(InputError, match="refuses the parameters"):
-        accept([Intent("from_push", "push__shop__3", {"commit": "short"}, "webhook:shop")])
-    assert accepted() == []
+def test_what_the_dag_refuses_since_it_was_accepted_is_given_up_at_once_in_one_line(intent, runs, caplog):
+    _add_entry(refused := dataclasses.replace(intent, conf={"commit": "short"}))
+    assert start(accepted()[0])
+    (line,) = [record for record in caplog.records if record.name == deliveries.__name__]
+    said = line.getMessage()
+    assert line.levelno == logging.ERROR
+    assert f"Run {refused.run_id} of from_push, for webhook:shop, is not started, and given up: " in said
+    assert "DAG from_push refuses the parameters: Invalid input for param " in said
+    assert said.endswith("correct params in the connection. Then let the sender deliver it again.")
+    assert _events() == [GIVEN_UP]
+
+
+async def test_what_could_not_be_started_waits_for_its_time_however_often_others_arrive(monkeypatch):
+    # The clock is set, and starting is counted: half a minute is too long for a test.
+    tried, now = [], [1000.0]
+    monkeypatch.setattr(deliveries, "accepted", lambda: [1, 2])
+    monkeypatch.setattr(deliveries, "start", lambda number: tried.append(number) or number == 2)
+    monkeypatch.setattr(deliveries.time, "monotonic", lambda: now[0])
+    starter = Starter()
+    await starter._pass()
+    await starter._pass()
+    assert tried == [1, 2, 2]
+    now[0] += AGAIN
+    await starter._pass()
+    assert tried == [1, 2, 2, 1, 2]
+
+
+def test_of_deliveries_that_are_kept_together_each_has_its_own_answer(intent, runs):
+    refused = dataclasses.replace(intent, run_id="push__shop__2", conf={"commit": "short"})
+    other = dataclasses.replace(intent, run_id="push__shop__3")
+    first, error, third, again = accept([[intent], [refused], [other], [intent]])
+    assert isinstance(error, InputError)
+    assert "refuses the parameters" in str(error)
+    assert (first.new, third.new, again.new) == ([intent], [other], [])
+    assert len(accepted()) == 2
+    for number in accepted():
+        start(number)
+    assert [run.run_id for run in runs()] == [intent.run_id, other.run_id]
 
 
 def _add_entry(intent: Intent) -> None:

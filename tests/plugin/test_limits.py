@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import hashlib
 import hmac
@@ -15,7 +16,7 @@ import pytest
 from tests.plugin.conftest import CONNECTION, REPOSITORY
 from tests.waiting import until
 from tke_provider.plugin import webhooks
-from tke_provider.plugin.webhooks import AT_ONCE, MAX_BODY, MAX_HEADERS
+from tke_provider.plugin.webhooks import AT_ONCE, MAX_BODY, MAX_HEADERS, Places
 
 BODY = json.dumps({"ref": "refs/heads/main", "after": "e" * 40, "repository": {"clone_url": REPOSITORY}}).encode()
 
@@ -33,14 +34,14 @@ def connect(client, monkeypatch):
     opened = []
     monkeypatch.setenv("AIRFLOW_CONN_SHOP", json.dumps(CONNECTION))
 
-    def connect(body: bytes = BODY, **more: object) -> socket.socket:
+    def connect(body: bytes = BODY, source: str = "shop", **more: object) -> socket.socket:
         where = urlsplit(str(client.base_url))
         opened.append(made := socket.create_connection((where.hostname, where.port), timeout=30))
         signature = hmac.new(CONNECTION["password"].encode(), body, hashlib.sha256).hexdigest()
         headers = {"Host": "t", "X-GitHub-Event": "push", "X-Hub-Signature-256": f"sha256={signature}"}
         headers |= {name.replace("_", "-"): value for name, value in more.items()}
         text = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
-        made.sendall(f"POST /webhooks/shop HTTP/1.1\r\n{text}\r\n".encode())
+        made.sendall(f"POST /webhooks/{source} HTTP/1.1\r\n{text}\r\n".encode())
         return made
 
     yield connect
@@ -135,12 +136,36 @@ def test_more_than_a_source_may_send_is_told_when_to_come_again(connect, runs, l
     assert len(runs()) == 1
 
 
-def test_more_than_are_read_at_once_are_asked_to_come_again(connect, runs, lines):
+def test_more_than_are_read_at_once_are_asked_to_come_again_but_none_that_proved_itself(
+    connect, runs, lines, monkeypatch
+):
+    monkeypatch.setenv("AIRFLOW_CONN_OTHER", json.dumps(CONNECTION))
+
+    def other(status: int) -> None:
+        made = connect(source="other", Content_Length=len(BODY))
+        made.sendall(BODY)
+        assert answer(made)[0] == status
+
+    other(202)
     waiting = [connect(Content_Length=len(BODY)) for _ in range(AT_ONCE)]
-    until(lambda: _one_too_many(connect), 20, "the receiver is full")
+    until(lambda: _one_too_many(connect), 90, "the receiver is full")
+    other(200)
     waiting[0].sendall(BODY)
     assert answer(waiting[0])[0] == 202
-    assert len(runs()) == 1
+    assert len(runs()) == 2
+
+
+def test_a_source_has_so_many_places_and_who_never_proved_himself_shares_as_many():
+    places = Places()
+    places.proved("shop")
+    with contextlib.ExitStack() as stack:
+        assert all(stack.enter_context(places.taken(name)) for name in [f"made-up-{n}" for n in range(AT_ONCE)])
+        assert not stack.enter_context(places.taken("another"))
+        # In another case it is the same source.
+        assert all(stack.enter_context(places.taken(name)) for name in ["shop", "SHOP"] * (AT_ONCE // 2))
+        assert not stack.enter_context(places.taken("shop"))
+    with places.taken("another") as free:
+        assert free
 
 
 def _one_too_many(connect) -> bool:
@@ -157,6 +182,6 @@ def test_a_sender_that_hangs_up_leaves_one_line(connect, runs, lines):
     made = connect(Content_Length=len(BODY))
     made.sendall(BODY[:10])
     made.close()
-    until(lines, 10, "it is logged")
+    until(lines, 90, "it is logged")
     assert [line.partition(",")[0] for line in lines()] == ["Delivery from 'shop': 400"]
     assert runs() == []

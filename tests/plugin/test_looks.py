@@ -6,26 +6,26 @@ import asyncio
 
 import pytest
 
-from tke_provider.plugin.looks import AT_ONCE, FRESH, Looks
+from tke_provider.plugin.looks import AT_ONCE, FRESH, Looks, Place
 
-SHOP = ("cls-1", "production", "shop")
+SHOP = Place("cls-1", "production", "shop")
 
 
 class Cluster:
     """Counts who asks at a time, and answers when it is let."""
 
     def __init__(self) -> None:
-        self.asked: list[tuple[str, str, str]] = []
+        self.asked: list[Place] = []
         self.now = self.most = 0
         self.may_answer = asyncio.Event()
 
-    async def look(self, place: tuple[str, str, str]) -> dict[str, object]:
+    async def look(self, place: Place) -> dict[str, object]:
         self.asked.append(place)
         self.now += 1
         self.most = max(self.most, self.now)
         await self.may_answer.wait()
         self.now -= 1
-        return {"service": place[2]}
+        return {"service": place.service}
 
 
 async def test_all_who_ask_at_the_same_time_share_one_look():
@@ -54,7 +54,7 @@ async def test_an_answer_holds_for_a_moment_and_is_then_forgotten():
 async def test_few_services_are_looked_at_in_the_same_moment():
     cluster = Cluster()
     looks = Looks(cluster.look)
-    asking = [asyncio.ensure_future(looks.at(("cls-1", "production", str(number)))) for number in range(100)]
+    asking = [asyncio.ensure_future(looks.at(Place("cls-1", "production", str(number)))) for number in range(100)]
     for _ in range(5):  # turns of the loop: enough for all of them to begin, if nothing held them back
         await asyncio.sleep(0)
     assert len(cluster.asked) == AT_ONCE
@@ -96,12 +96,12 @@ async def test_what_was_seen_last_is_told_with_its_time_while_the_cluster_does_n
 async def test_a_cluster_that_hangs_keeps_nobody_from_another_one_or_longer_than_the_patience():
     cluster = Cluster()
     looks = Looks(cluster.look, patience=0.05)
-    hanging = [looks.at(("cls-1", "production", str(number))) for number in range(2 * AT_ONCE)]
+    hanging = [looks.at(Place("cls-1", "production", str(number))) for number in range(2 * AT_ONCE)]
 
     said = asyncio.gather(*hanging)
     await asyncio.sleep(0)
-    other = asyncio.ensure_future(looks.at(("cls-2", "production", "shop")))
+    other = asyncio.ensure_future(looks.at(Place("cls-2", "production", "shop")))
     for _ in range(5):
         await asyncio.sleep(0)
-    assert cluster.asked[-1] == ("cls-2", "production", "shop")
+    assert cluster.asked[-1].cluster == "cls-2"
     assert {each["health"] for each in (*await said, await other)} == {"unknown"}

@@ -5,11 +5,14 @@ Airflow's own asset manager stores the events, its own scheduler makes the runs,
 
 from __future__ import annotations
 
+import re
 from datetime import datetime, timezone
 
 import pytest
+from airflow.configuration import conf
 from airflow.sdk import Asset
 
+from tke_provider.domain.pushes import short
 from tke_provider.recipes.pushes import image_dag, push_dag
 
 URL = "https://git.example/team/shop.git"
@@ -114,7 +117,7 @@ def test_an_event_that_is_told_twice_is_one_run(started):
     dag = push_dag("twice", git_url=URL, branch="twice", starts="ci_cd", is_paused_upon_creation=False)
     _store(dag)
     ((*found,),) = started(dag, [push(1), push(1)])
-    assert [each["trigger_run_id"] for each in found] == [f"push__1-{COMMITS[1]}"]
+    assert [each["trigger_run_id"] for each in found] == [f"push__{short(URL, 'main')}__1-{COMMITS[1]}"]
 
 
 def test_the_latest_of_several_is_started_alone_by_choice(started):
@@ -131,10 +134,36 @@ def test_each_image_is_handed_on_by_digest(started):
     dag = image_dag("pushed_images", **where, is_paused_upon_creation=False)
     _store(dag)
     digest = f"sha256:{'a' * 64}"
-    told = {"image": f"r/test/web@{digest}", "tag": "v1", "digest": digest, "pushed": "2026-01-01T12:00:00+08:00"}
+    told = {"image": f"r/test/web@{digest}", "repository": "r/test/web", "tag": "v1", "digest": digest}
+    told["pushed"] = "2026-01-01T12:00:00+08:00"
     ((found,),) = started(dag, [told])
     assert found["conf"] == {"image": told["image"], "to_repository": "production/web"}
-    assert found["trigger_run_id"] == "image__v1__aaaaaaaaaaaa__2026-01-01T12:00:00+08:00"
+    assert found["trigger_run_id"] == f"image__web-{short('r/test/web')}__v1__aaaaaaaaaaaa__2026-01-01T12:00:00+08:00"
+
+
+def test_two_repositories_with_the_same_news_in_the_same_moment_are_two_runs(started):
+    image = {"image": "i", "tag": "t" * 128, "digest": f"sha256:{'a' * 64}", "pushed": "2026-01-01T12:00:00+08:00"}
+    ids = set()
+    for number, name in enumerate(["r/one/web", "r/two/web", f"r/{'x' * 100}"]):
+        dag = image_dag(f"same_{number}", repository=name, starts="promotion", is_paused_upon_creation=False)
+        _store(dag)
+        ((found,),) = started(dag, [image | {"repository": name}])
+        ids.add(found["trigger_run_id"])
+    assert len(ids) == 3
+    assert all(len(each) <= 250 and re.fullmatch(conf.get("scheduler", "allowed_run_id_pattern"), each) for each in ids)
+
+
+@pytest.mark.parametrize("other", [{"git_url": "https://git.example/mirror/shop.git"}, {"branch": "release"}])
+def test_a_mirror_or_another_branch_with_the_same_commit_is_a_run_of_its_own(started, other):
+    ids = []
+    for number, told in enumerate([push(1), push(1) | other]):
+        where = {"git_url": told["git_url"], "branch": told["branch"]}
+        dag = push_dag(f"mirror_{number}_{len(other)}_{next(iter(other))}", **where, starts="ci_cd")
+        dag.is_paused_upon_creation = False
+        _store(dag)
+        ((found,),) = started(dag, [told])
+        ids.append(found["trigger_run_id"])
+    assert len(set(ids)) == 2
 
 
 def test_what_is_watched_is_an_asset():

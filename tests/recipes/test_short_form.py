@@ -120,7 +120,7 @@ def release(place, python: dict, version: str, **more: object):
 
 
 async def ask(place) -> str:
-    status, body = await place.cluster.proxy(place.namespace, "web", 80, "/", 5.0)
+    status, body = await place.cluster.proxy(place.namespace, "web", 80, "/", 30.0)
     return body if status == 200 else f"{status} {body}"
 
 

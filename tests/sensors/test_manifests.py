@@ -17,7 +17,7 @@ CONFIG = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "setting
 
 def sensor(place=None, **more) -> TkeDriftSensor:
     namespace = place.namespace if place else "shop"
-    return TkeDriftSensor(task_id="drift", namespace=namespace, timeout=30, poke_interval=0.5, **more)
+    return TkeDriftSensor(task_id="drift", namespace=namespace, timeout=120, poke_interval=0.5, **more)
 
 
 async def looked(sensor: TkeDriftSensor) -> bool:

@@ -8,7 +8,8 @@ from tke_provider.sensors.rollouts import TkeRolloutSensor
 
 
 def sensor(namespace="shop", **more) -> TkeRolloutSensor:
-    return TkeRolloutSensor(task_id="wait", name="web", namespace=namespace, timeout=30, poke_interval=1, **more)
+    settings = {"timeout": 30, "poke_interval": 1, **more}
+    return TkeRolloutSensor(task_id="wait", name="web", namespace=namespace, **settings)
 
 
 async def apply(place, **more):
@@ -21,7 +22,7 @@ async def apply(place, **more):
 @pytest.mark.usefixtures("connected")
 async def test_it_ends_when_the_workload_is_up(place):
     await apply(place)
-    await asyncio.to_thread(sensor(place.namespace, mode="poke").execute, {})
+    await asyncio.to_thread(sensor(place.namespace, mode="poke", timeout=120).execute, {})
 
 
 @pytest.mark.stack

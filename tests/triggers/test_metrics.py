@@ -16,7 +16,7 @@ pytestmark = pytest.mark.stack
 
 
 def common(**more: Any) -> dict[str, Any]:
-    settings = {"tke_conn_id": "tke_default", "deadline": time.time() + 20, "poll_interval": 0.01}
+    settings = {"tke_conn_id": "tke_default", "deadline": time.time() + 90, "poll_interval": 0.01}
     return {**settings, "gates": [QUEUE], "new": {"queue": "orders"}, "old": {}, **more}
 
 
@@ -53,7 +53,7 @@ async def test_a_query_that_is_not_understood_is_not_waited_for():
 async def test_looks_come_one_interval_after_the_other():
     started = time.time()
     assert (await gate(interval=0.3).wait()).reason == "2 of 2 looks were good, queue is 120"
-    assert 0.6 <= time.time() - started < 5
+    assert time.time() - started >= 0.6
 
 
 async def test_whoever_takes_over_asks_of_the_same_instants(prometheus):

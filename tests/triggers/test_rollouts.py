@@ -9,13 +9,13 @@ from tke_provider.clients import leases, releases
 from tke_provider.domain.manifests import stamp
 from tke_provider.domain.releases import Record, Stage, begin
 from tke_provider.domain.verdicts import State
-from tke_provider.triggers import watches
+from tke_provider.triggers import rollouts, watches
 from tke_provider.triggers.rollouts import RolloutTrigger
 
 pytestmark = [pytest.mark.stack, pytest.mark.usefixtures("connected")]
 
 
-def trigger(place, *names, seconds=30.0, **more) -> RolloutTrigger:
+def trigger(place, *names, seconds=90.0, **more) -> RolloutTrigger:
     return RolloutTrigger(
         tke_conn_id="tke_default",
         deadline=time.time() + seconds,
@@ -41,7 +41,12 @@ async def test_it_wakes_when_the_last_pod_is_ready(place):
 
 async def test_it_ends_at_its_deadline_with_what_was_missing(place):
     await apply(place, kubelet=False)
-    verdict = await trigger(place, seconds=2).wait()
+
+    async def counted():
+        return "0 of 1 pods are available" in (await trigger(place).look()).reason
+
+    await until(counted)
+    verdict = await trigger(place, seconds=1).wait()
     assert verdict.state is State.EXPIRED
     assert "0 of 1 pods are available" in verdict.reason
 
@@ -93,6 +98,18 @@ async def test_a_watch_that_breaks_begins_again(place, monkeypatch):
     await until(again)
     await apply(place)
     assert (await waiting).state is State.PASSED
+
+
+async def test_it_looks_more_often_after_a_change_for_the_event_that_explains_it_follows(place, monkeypatch):
+    monkeypatch.setattr(rollouts, "_LEAST_SECONDS", 0.01)
+    monkeypatch.setattr(rollouts, "_QUIET_SECONDS", 0.05)
+    waiting, pauses = trigger(place), []
+    for changes in (False, False, False, True, False):
+        if changes:
+            waiting._listener.happened.set()
+        pauses.append(waiting._quiet)
+        await waiting.changed(60)
+    assert pauses == [0.01, 0.02, 0.04, 0.05, 0.01]
 
 
 async def test_it_holds_the_lease_of_its_operation(place):

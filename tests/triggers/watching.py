@@ -41,7 +41,7 @@ class Triggerer:
     """One process that runs watchers; ``persists`` says whether its database stores events."""
 
     def __init__(self) -> None:
-        self.manager = SharedStreamManager(ack_timeout=5)
+        self.manager = SharedStreamManager(ack_timeout=60)
         self.events: list[tuple[str, dict[str, str]]] = []
         self.persists = True
         self._tasks: dict[str, asyncio.Task[None]] = {}
@@ -83,7 +83,7 @@ async def triggerer() -> AsyncIterator[Triggerer]:
         await made.manager.stop_all()
 
 
-async def until(holds: Callable[[], Any], seconds: float = 20) -> None:
+async def until(holds: Callable[[], Any], seconds: float = 60) -> None:
     """Look until something holds."""
     deadline = time.monotonic() + seconds
     while not holds():

@@ -43,7 +43,7 @@ class StaticKey:
         """Return the key."""
         return self._key
 
-    def forget(self) -> bool:
+    def forget(self, refused: Key) -> bool:  # noqa: ARG002  # it is the only one
         """Return that there is no other one."""
         return False
 
@@ -70,9 +70,13 @@ class RenewedKey(abc.ABC):
                 self._key = await self._renew(self._key)
             return self._key
 
-    def forget(self) -> bool:
-        """Drop the key, and return that another one can be had."""
-        self._key = None
+    def forget(self, refused: Key) -> bool:
+        """Drop a key unless it was replaced meanwhile, and return that another one can be had.
+
+        Of many calls that are under way with one key, each is refused, and the first has renewed it.
+        """
+        if self._key == refused:
+            self._key = None
         return True
 
     async def _renew(self, old: Key | None) -> Key:

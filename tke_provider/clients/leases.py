@@ -193,6 +193,15 @@ def holder_of(live: dict[str, Any]) -> str:
     return _holder(live) if _until(live) > _now() else ""
 
 
+async def others(cluster: Cluster, namespace: str, holder: str) -> dict[str, str]:
+    """Return what is being changed in a namespace by somebody else: service to who holds its lease."""
+    return {
+        str(lease["metadata"]["name"]).removeprefix("tke-"): other
+        for lease in await cluster.list("coordination.k8s.io/v1", "Lease", namespace)
+        if (other := holder_of(lease)) not in {"", holder}
+    }
+
+
 def _refuse_other(live: dict[str, Any], service: str, holder: str) -> None:
     present = holder_of(live)
     if present not in {"", holder}:

@@ -46,6 +46,26 @@ async def pods_on(cluster: Cluster, nodes: Sequence[str]) -> Objects:
     return [pod for pods in listed for pod in pods]
 
 
+async def to_drain(
+    cluster: Cluster, nodes: Sequence[str], *, force: bool, delete_empty_dir: bool
+) -> tuple[dict[str, Manifest], Objects]:
+    """Return the nodes by name, and their pods, once it is certain that these may be evicted.
+
+    :raises NotFoundError: when one does not exist.
+    :raises InputError: when something would be lost; see :func:`tke_provider.domain.nodes.check_losses`.
+    """
+    listed, wanted = await cluster.list("v1", "Node"), set(nodes)
+    live = {name: node for node in listed if (name := node["metadata"]["name"]) in wanted}
+    if absent := [name for name in nodes if name not in live]:
+        raise NotFoundError(
+            f"Cluster {cluster.name} has no node {some(absent, _MOST_TOLD)}",
+            way_out="name nodes as kubectl get nodes does",
+        )
+    pods = await pods_on(cluster, nodes)
+    check_losses(pods, force=force, delete_empty_dir=delete_empty_dir)
+    return live, pods
+
+
 async def cordon(
     cluster: Cluster,
     nodes: Sequence[str],
@@ -58,17 +78,9 @@ async def cordon(
     """Close nodes to new pods, once it is certain that their pods may be evicted. May be repeated.
 
     :param closed_by: the mark by which they are known to be closed by us; default: the operation.
-    :raises NotFoundError: when one does not exist. Nothing was changed.
-    :raises InputError: when something would be lost; see :func:`tke_provider.domain.nodes.check_losses`.
+    :raises TkeError: as :func:`to_drain`. Nothing was changed.
     """
-    listed, wanted = await cluster.list("v1", "Node"), set(nodes)
-    live = {name: node for node in listed if (name := node["metadata"]["name"]) in wanted}
-    if absent := [name for name in nodes if name not in live]:
-        raise NotFoundError(
-            f"Cluster {cluster.name} has no node {some(absent, _MOST_TOLD)}",
-            way_out="name nodes as kubectl get nodes does",
-        )
-    check_losses(await pods_on(cluster, nodes), force=force, delete_empty_dir=delete_empty_dir)
+    live, _ = await to_drain(cluster, nodes, force=force, delete_empty_dir=delete_empty_dir)
     marks = {"annotations": {OPERATION: operation, CORDONED_BY: closed_by or operation}}
     to_close = [name for name, node in live.items() if not node["spec"].get("unschedulable")]
     log.info("Closing %s to new pods: %s", count(len(to_close), "node"), some(to_close, _MOST_TOLD))
@@ -95,6 +107,13 @@ async def keep_closed(cluster: Cluster, nodes: Iterable[str], closed_by: str) ->
     await _each(ours, lambda name: cluster.patch(node_ref(name), {"metadata": _UNMARKED}))
 
 
+async def closed_by_marks(cluster: Cluster) -> dict[str, str]:
+    """Return the mark of every closed node of the cluster that bears one, by its name."""
+    closed = await cluster.list("v1", "Node", field_selector="spec.unschedulable=true")
+    marks = {str(node["metadata"]["name"]): annotation(node, CORDONED_BY) for node in closed}
+    return {name: by for name, by in marks.items() if by}
+
+
 async def _closed_nodes(cluster: Cluster, nodes: Iterable[str], closed_by: str) -> list[str]:
     listed = await cluster.list("v1", "Node")
     ours = {node["metadata"]["name"] for node in listed if annotation(node, CORDONED_BY) == closed_by}
@@ -102,17 +121,18 @@ async def _closed_nodes(cluster: Cluster, nodes: Iterable[str], closed_by: str) 
 
 
 async def drain(
-    cluster: Cluster, nodes: Sequence[str], operation: str, *, deadline: float, poll_interval: float
+    cluster: Cluster, nodes: Sequence[str], operation: str, *, closed_by: str, deadline: float, poll_interval: float
 ) -> None:
     """Close nodes and evict their pods until none is left that has to go; where that fails or is cancelled, open them.
 
     Data on a node (``emptyDir``) goes with it, as it does whenever a pool shrinks.
 
+    :param closed_by: the mark by which they are known to be closed by us.
     :param deadline: until when; :func:`time.monotonic`.
     :raises DeadlineError: when they are not empty in time; names the disruption budget that keeps a pod.
     """
     try:
-        await cordon(cluster, nodes, operation, force=False, delete_empty_dir=True)
+        await cordon(cluster, nodes, operation, closed_by=closed_by, force=False, delete_empty_dir=True)
         while not (verdict := await evict(cluster, nodes)).final:
             if time.monotonic() > deadline:
                 raise DeadlineError(
@@ -122,7 +142,7 @@ async def drain(
                 )
             await asyncio.sleep(poll_interval)
     except (TkeError, asyncio.CancelledError):
-        await uncordon(cluster, nodes, operation)
+        await uncordon(cluster, nodes, closed_by)
         raise
 
 

@@ -17,10 +17,10 @@ from tke_provider.domain.manifests import ObjectRef, annotation
 from tke_provider.domain.operations import OPERATION, SIZED_BY
 from tke_provider.domain.owners import Autoscalers, owner_of
 from tke_provider.domain.plans import USUAL, Kind, least, read_size
-from tke_provider.domain.proposals import Present
+from tke_provider.domain.proposals import Began, Present
 from tke_provider.domain.quotas import room
-from tke_provider.domain.scaling import Bounds
-from tke_provider.exceptions import ForbiddenError, TkeError
+from tke_provider.domain.scaling import SIZE_BEFORE, Bounds
+from tke_provider.exceptions import ForbiddenError, NotFoundError, TkeError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -57,6 +57,20 @@ class Found:
     rule: str = ""
     marked: bool = False
     operation: str = ""
+
+    def sizes(self, live: Manifest) -> tuple[Size, Size | None]:
+        """Return the size that is written in the object as it is now, and the usual one that is recorded there.
+
+        :raises NotFoundError: when it has no such rule any more.
+        """
+        if self.rule:
+            sizes = rule_sizes(live)
+            if self.rule not in sizes:
+                raise NotFoundError(f"{self.number} has no rule {self.rule} any more", way_out="correct the plan")
+            return sizes[self.rule], usual_sizes(live).get(self.rule)
+        owner = owner_of(live) if self.owner else None
+        number = int(live["spec"].get("replicas", 1))
+        return owner.bounds if owner and owner.bounds else number, _recorded(live)
 
 
 async def find(
@@ -107,7 +121,8 @@ class _Namespace:
         }
         self.owners = Autoscalers(self.scalers.values())
         if self.closely:
-            self.held, self.waiting, self.quotas = await self._held(), await self._waiting(), await self._quotas()
+            self.held = await leases.others(self.cluster, self.name, self.operation)
+            self.waiting, self.quotas = await self._waiting(), await self._quotas()
         found, missing = [], []
         for target in targets:
             objects = await self._objects(target)
@@ -148,6 +163,7 @@ class _Namespace:
             size = owner.bounds.minimum
         scaled = ((live.get("spec") or {}).get("scaleTargetRef") or {}).get("name", ref.name)
         lease = ObjectRef(APPS, target.workload, self.name, scaled)
+        marked, operation = bool(annotation(number, SIZED_BY)), annotation(number, OPERATION)
         present = Present(
             target=target.name,
             ref=str(ref),
@@ -158,8 +174,8 @@ class _Namespace:
             blockers=(*blockers, *self._being_changed(lease)),
             growth_blockers=self._waiting_pods(scaled),
             room=room(self.quotas, live["spec"]["template"]["spec"]) if workload else None,
+            began=_began(number, owner) if operation == self.operation else None,
         )
-        marked, operation = bool(annotation(number, SIZED_BY)), annotation(number, OPERATION)
         return Found(present, ObjectRef.of(number), workload, lease, owner, marked=marked, operation=operation)
 
     def _rules(self, target: Target, scaler: Manifest) -> list[Found]:
@@ -183,36 +199,36 @@ class _Namespace:
         return found
 
     def _being_changed(self, lease: ObjectRef) -> tuple[str, ...]:
-        holder = self.held.get(lease.name)
-        return (f"it is being changed by {holder}",) if holder else ()
+        return being_changed(self.held.get(lease.name))
 
     def _waiting_pods(self, workload: str) -> tuple[str, ...]:
         number = self.waiting[workload]
         return (f"{number} of its pods wait for a node",) if number else ()
 
-    async def _held(self) -> dict[str, str]:
-        """Service to who changes it, where that is not us."""
-        listed = await self.cluster.list("coordination.k8s.io/v1", "Lease", self.name)
-        return {
-            _name(lease).removeprefix("tke-"): holder
-            for lease in listed
-            if (holder := leases.holder_of(lease)) not in {"", self.operation}
-        }
-
     async def _waiting(self) -> Counter[str]:
         """Name of a workload to how many pods of it have no node."""
-        pods = await self._if_allowed("v1", "Pod", field_selector="status.phase=Pending,spec.nodeName=")
+        unplaced = "status.phase=Pending,spec.nodeName="
+        pods = await list_if_allowed(self.cluster, "v1", "Pod", self.name, field_selector=unplaced)
         return Counter(map(_workload_of, pods))
 
     async def _quotas(self) -> Objects:
-        return await self._if_allowed("v1", "ResourceQuota")
+        return await list_if_allowed(self.cluster, "v1", "ResourceQuota", self.name)
 
-    async def _if_allowed(self, api_version: str, kind: str, **more: str) -> Objects:
-        try:
-            return await self.cluster.list(api_version, kind, self.name, **more)
-        except ForbiddenError as error:
-            log.warning("What could stand against growing is not fully known. %s", error)
-            return []
+
+async def list_if_allowed(
+    cluster: Cluster, api_version: str, kind: str, namespace: str = "", field_selector: str | None = None
+) -> Objects:
+    """Return what a rehearsal looks at besides what is sized; nothing, with a warning, where it may not."""
+    try:
+        return await cluster.list(api_version, kind, namespace, field_selector=field_selector)
+    except ForbiddenError as error:
+        log.warning("What could stand against a change is not fully known. %s", error)
+        return []
+
+
+def being_changed(holder: str | None) -> tuple[str, ...]:
+    """Return what stands against a change of something whose lease somebody else holds."""
+    return (f"it is being changed by {holder}",) if holder else ()
 
 
 def _name(live: Manifest) -> str:
@@ -224,6 +240,18 @@ def _workload_of(pod: Manifest) -> str:
     owner = next(iter(pod["metadata"].get("ownerReferences") or ()), {"kind": "", "name": _name(pod)})
     name = str(owner["name"])
     return name.rpartition("-")[0] if owner["kind"] == "ReplicaSet" else name
+
+
+def _began(number: Manifest, owner: Owner | None) -> Began | None:
+    """Return what it had before an earlier try of this operation wrote it, if that left a note which makes sense."""
+    text = annotation(number, SIZE_BEFORE)
+    try:
+        before = read_size(text)
+    except (TkeError, ValueError):
+        return None
+    if isinstance(before, Bounds):
+        return Began(before.minimum, before)
+    return None if owner and owner.bounds else Began(before)
 
 
 def _recorded(live: Manifest) -> Size | None:

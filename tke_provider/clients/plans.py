@@ -12,12 +12,13 @@ from tke_provider.clients import leases
 from tke_provider.clients.scaling import APPS
 from tke_provider.domain.cron_rules import resized
 from tke_provider.domain.demand import SIZED_AT
+from tke_provider.domain.manifests import annotation
 from tke_provider.domain.operations import OPERATION, SIZED_BY
 from tke_provider.domain.owners import bound
 from tke_provider.domain.plans import USUAL, least, show_size
 from tke_provider.domain.scaling import SIZE_BEFORE, Bounds, assess_size
 from tke_provider.domain.verdicts import State, Verdict, expired, failed, passed
-from tke_provider.exceptions import BusyError, ConflictError, TkeError
+from tke_provider.exceptions import BusyError, ConflictError, NotFoundError, TkeError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -85,30 +86,54 @@ async def bring(
     """
     await pace.turn()
     async with leases.kept(cluster, found.lease, operation):
-        if found.rule:
-            return await _resize_rule(cluster, found, row, operation)
         if row.direction != "none" or claims(found, row):
-            await cluster.patch(found.number, change(found, row, operation))
+            await _write(cluster, found, row, operation)
+        if found.rule:
+            rule = f"rule {found.rule} of {found.number}"
+            return passed(f"{rule} gives {show_size(row.after)} from its next time on")
         if found.workload is None:
             return passed(f"{found.number} moves between {show_size(row.after)}")
         return await _wait(cluster, found, row, workloads, timeout)
 
 
-async def _resize_rule(cluster: Cluster, found: Found, row: Row, operation: str) -> Verdict:
-    """Give one rule of a HorizontalPodCronscaler its size; others change its neighbours in the same list meanwhile."""
-    done = passed(f"rule {found.rule} of {found.number} gives {show_size(row.after)} from its next time on")
-    if row.direction == "none":
-        return done
+async def _write(cluster: Cluster, found: Found, row: Row, operation: str) -> None:
+    """Write the size into the very object that is read now: what the plan saw of it may be minutes old.
+
+    :raises BusyError: when its size is no longer the one that the change was computed from, or it is fought over.
+    """
     for attempt in range(_ATTEMPTS):
-        scaler = await cluster.get(found.number)
-        if scaler is None:
-            return failed(f"{found.number} was deleted meanwhile")
-        usual = None if _is_back(row) else row.usual
-        with contextlib.suppress(ConflictError):
-            await cluster.patch(found.number, resized(scaler, found.rule, row.after, usual, operation))
-            return done
+        live = await cluster.get(found.number)
+        if live is None:
+            raise NotFoundError(f"{found.number} was deleted meanwhile", way_out="-")
+        ours = annotation(live, OPERATION) == operation and found.sizes(live)[0] == row.after
+        if ours and (attempt or row.direction != "none"):
+            return  # the answer to the write was lost
+        _check_as_seen(live, found, row)
+        with contextlib.suppress(ConflictError):  # its status moves all the time
+            await cluster.patch(found.number, _patch(live, found, row, operation))
+            return
         await asyncio.sleep(0.1 * attempt)
     raise BusyError(f"{found.number} is fought over", way_out="try again in a minute")
+
+
+def _check_as_seen(live: Manifest, found: Found, row: Row) -> None:
+    size, recorded = found.sizes(live)
+    if (size, recorded) == (row.before, found.present.recorded):
+        return
+    raise BusyError(
+        f"{found.number} was changed meanwhile",
+        cause=f"{row.ref} had {show_size(row.before)} when the plan looked at it, and has {show_size(size)} now",
+        way_out="try again: the plan looks anew",
+    )
+
+
+def _patch(live: Manifest, found: Found, row: Row, operation: str) -> dict[str, Any]:
+    """Return the one patch, which holds for the very object that was read."""
+    if found.rule:
+        return resized(live, found.rule, row.after, None if _is_back(row) else row.usual, operation)
+    patch = change(found, row, operation)
+    patch["metadata"]["resourceVersion"] = live["metadata"]["resourceVersion"]
+    return patch
 
 
 def _is_back(row: Row) -> bool:
@@ -121,7 +146,7 @@ def change(found: Found, row: Row, operation: str) -> dict[str, Any]:
     back = _is_back(row)
     marks: dict[str, str | None] = {
         OPERATION: operation,
-        SIZE_BEFORE: str(least(row.before)),
+        SIZE_BEFORE: show_size(row.before if row.began is None else row.began),
         SIZED_AT: str(int(time.time())),
         SIZED_BY: None if back else operation,
         USUAL: None if back else show_size(row.usual),

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     Say = Callable[[str], None]
 
 _LOOK_SECONDS = 10
-_QUIET_SECONDS = 3600.0
+_QUIET_SECONDS = 60.0  # until a silent log is asked for anew: one that the node has rotated may stay silent for ever
 _BREAKS = 5
 _PAUSE_SECONDS = 0.5
 
@@ -28,8 +28,12 @@ _PAUSE_SECONDS = 0.5
 async def follow(cluster: Cluster, pod: ObjectRef, container: str, say: Say) -> None:
     """Say each line that a container writes, until it ends; a stream that breaks is taken up where it broke.
 
+    So is one that stays silent, which is no fault of it.
+
     :raises UnavailableError: when the stream breaks again and again, or the pod is gone.
     """
+    import httpx
+
     last, breaks = "", 0
     while True:
         try:
@@ -41,8 +45,8 @@ async def follow(cluster: Cluster, pod: ObjectRef, container: str, say: Say) -> 
                 return
         except NotFoundError as error:
             raise _gone(pod) from error
-        except UnavailableError:
-            breaks += 1
+        except UnavailableError as error:
+            breaks += not isinstance(error.__cause__, httpx.ReadTimeout)
             if breaks == _BREAKS:
                 raise
         await asyncio.sleep(_PAUSE_SECONDS)

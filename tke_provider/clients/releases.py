@@ -35,6 +35,7 @@ from tke_provider.domain.releases import (
     decode,
     encode,
     may_delete,
+    may_write,
     record_of,
     revision_of,
     surplus,
@@ -80,31 +81,45 @@ async def numbered(cluster: Cluster, namespace: str, service: str, revision: int
     return decode(secret) if secret else None
 
 
-async def write(cluster: Cluster, record: Record) -> None:
-    """Write the record."""
-    await cluster.apply(encode(record))
+async def write(cluster: Cluster, record: Record) -> Record:
+    """Write the record over the version of it that was read, and return it as it stands there; a new one is created.
+
+    :raises ConflictError: when another process has written it since, or has taken its number.
+    """
+    secret = encode(record)
+    return decode(await (cluster.apply if record.version else cluster.create)(secret))
 
 
-async def _number(cluster: Cluster, record: Record) -> Record:
-    """Write a new record down, whose number nobody else may have taken, and return it.
+async def _write_down(cluster: Cluster, record: Record, previous: Record | None) -> Record:
+    """Write down a release that begins, and return its record as it stands there.
+
+    One that died is marked first: that keeps its process from going on, should it wake up. Who dies right after that
+    loses nothing, for a record that is the newest keeps being the way back.
 
     :raises BusyError: when another operation was quicker.
     """
     try:
-        await cluster.create(encode(record))
+        if previous and previous.op != record.op and previous.stage in {Stage.APPLYING, Stage.UNDOING}:
+            reason = previous.reason or f"it died, and {record.op} took over"
+            left = dataclasses.replace(previous, stage=Stage.ABANDONED, reason=reason, finished=record.started)
+            await write(cluster, left)
+        return await write(cluster, record)
     except ConflictError as error:
         there = await read(cluster, record.namespace, record.service)
-        if there and there.op == record.op:
+        if there and there.op == record.op and there.stage is Stage.APPLYING:
             return there  # the same task runs twice at once: both go on with what was written first
         raise BusyError(
             f"{record.service} in namespace {record.namespace} is being released by somebody else too",
             cause=error.cause,
             way_out="try again in a minute",
         ) from error
-    return record
 
 
 # --- the release ----------------------------------------------------------------------------------------------------
+
+
+class OvertakenError(ConflictError):
+    """Another process went on with a release while this one was not looking."""
 
 
 @dataclasses.dataclass(slots=True)
@@ -141,14 +156,7 @@ class ServiceRelease:
         record = begin(previous, draft, live, _now())
         differences = [difference(record.before[ref], answers[ref]) for ref in record.targets()]
         record = dataclasses.replace(record, diff=summary(differences, "the record holds both versions whole"))
-        if previous and previous.op == record.op:
-            await write(cluster, record)
-        else:
-            record = await _number(cluster, record)
-            if previous and previous.stage in {Stage.APPLYING, Stage.UNDOING}:
-                reason = previous.reason or f"it died, and {record.op} took over"
-                left = dataclasses.replace(previous, stage=Stage.ABANDONED, reason=reason, finished=record.started)
-                await write(cluster, left)
+        record = await _write_down(cluster, record, previous)
         await clear(cluster, record)
         return cls(cluster, record)
 
@@ -167,9 +175,21 @@ class ServiceRelease:
         return cls(cluster, record)
 
     async def note(self, **changes: Any) -> None:
-        """Write down how far it got."""
-        self.record = dataclasses.replace(self.record, **changes)
-        await write(self.cluster, self.record)
+        """Write down how far it got.
+
+        Who was paused for long must not take a release back to where it was then: what another process wrote since
+        stands, as :func:`~tke_provider.domain.releases.may_write` says.
+
+        :raises OvertakenError: when another process went on with it, or a newer release took it over; names who.
+        """
+        try:
+            self.record = await write(self.cluster, dataclasses.replace(self.record, **changes))
+        except ConflictError as error:
+            there = await numbered(self.cluster, self.record.namespace, self.record.service, self.record.revision)
+            if there is None or not may_write(there, self.record, changes):
+                raise _overtaken(self.record, there) from error
+            self.record = there
+            await self.note(**changes)
 
     async def apply(self, but: Collection[ObjectRef] = ()) -> list[ObjectRef]:
         """Apply everything that is to be live, and return it. May be repeated.
@@ -301,6 +321,17 @@ class ServiceRelease:
                     said = await self.cluster.logs(ref.namespace, pod, container, _LAST_LINES, previous)
                     return [line.strip() for line in said.splitlines() if line.strip()]
         return []
+
+
+def _overtaken(read_then: Record, there: Record | None) -> OvertakenError:
+    """Return the error that says who went on with it."""
+    now = f"it is {there.stage.value}, by {there.op}" if there else "its record is gone"
+    return OvertakenError(
+        f"Release {read_then.revision} of {read_then.service} in namespace {read_then.namespace} went on without this "
+        f"process: {now}",
+        cause=there.reason if there else "",
+        way_out="see what became of it; this process left it alone",
+    )
 
 
 def _made_last(each: tuple[ObjectRef, Manifest | None]) -> tuple[bool, bool]:

@@ -31,7 +31,7 @@ class Tcss(TencentCloudService):
         """
         pages = {} if pages is None else pages
         image = (registry_id, path, digest)
-        again = {offset: _of(image, await self._page(offset)) for offset in pages}
+        again = {offset: _of(image, (await self._page(offset))[0]) for offset in pages}
         if not pages or {offset: len(rows) for offset, rows in again.items()} != pages:  # the list has moved
             again = await self._whole(image)
             pages.clear()
@@ -43,18 +43,19 @@ class Tcss(TencentCloudService):
     async def _whole(self, image: tuple[str, str, str]) -> dict[int, list[dict[str, Any]]]:
         """Return the rows of an image by page, of all pages that have any."""
         found: dict[int, list[dict[str, Any]]] = {}
-        offset = 0
-        while True:
-            rows = await self._page(offset)
+        offset = total = 0
+        while offset == 0 or offset < total:
+            # A page that is short is not the last one: an image of it may have been deleted in this moment.
+            rows, total = await self._page(offset)
             if own := _of(image, rows):
                 found[offset] = own
-            if len(rows) < _PAGE:
-                return found
             offset += _PAGE
+        return found
 
-    async def _page(self, offset: int) -> list[dict[str, Any]]:
+    async def _page(self, offset: int) -> tuple[list[dict[str, Any]], int]:
+        """Return some rows, and how many there are in all."""
         answer = await self._call("DescribeAssetImageRegistryList", {"Limit": _PAGE, "Offset": offset})
-        return answer.get("List") or []
+        return answer.get("List") or [], int(answer.get("TotalCount") or 0)
 
     async def start(self, scan: Scan) -> None:
         """Start to scan an image again. A scan costs what the product's licence says."""

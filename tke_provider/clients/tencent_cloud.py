@@ -60,8 +60,8 @@ class Credentials(Protocol):
         :raises CredentialError: when none can be had.
         """
 
-    def forget(self) -> bool:
-        """Drop a key that the cloud refused, and return whether another one can be had."""
+    def forget(self, refused: Key) -> bool:
+        """Drop a key that the cloud refused, if it is the present one, and return whether another one can be had."""
 
 
 class TencentCloudClient:
@@ -118,16 +118,18 @@ class TencentCloudClient:
         :raises UnavailableError: when a change got no answer. It may have been made: look before making it again.
         :raises TkeError: of the class that says who must act, see :mod:`tke_provider.exceptions`.
         """
-        asked = Asked(service, action, _subject(params), self.region)
+        asked, used = Asked(service, action, _subject(params), self.region), list[Key]()
         try:
-            return await self._patiently(asked, version, params)
+            return await self._patiently(asked, version, params, used)
         except CredentialError:
-            if self._credentials is None or not self._credentials.forget():
+            if self._credentials is None or not used or not self._credentials.forget(used[-1]):
                 raise
             log.info("The temporary key was refused; asking for another one")
-            return await self._patiently(asked, version, params)
+            return await self._patiently(asked, version, params, used)
 
-    async def _patiently(self, asked: Asked, version: str, params: Mapping[str, object]) -> dict[str, Any]:
+    async def _patiently(
+        self, asked: Asked, version: str, params: Mapping[str, object], used: list[Key]
+    ) -> dict[str, Any]:
         retrying = tenacity.AsyncRetrying(
             retry=tenacity.retry_if_exception(lambda error: _may_repeat(asked.action, error)),
             wait=tenacity.wait_random_exponential(multiplier=0.5, max=5.0),
@@ -135,14 +137,16 @@ class TencentCloudClient:
             before_sleep=_say_why,
             reraise=True,
         )
-        return await retrying(self._once, asked, version, params)
+        return await retrying(self._once, asked, version, params, used)
 
-    async def _once(self, asked: Asked, version: str, params: Mapping[str, object]) -> dict[str, Any]:
+    async def _once(self, asked: Asked, version: str, params: Mapping[str, object], used: list[Key]) -> dict[str, Any]:
         connection = await self._connection(asked.service, version)
         import httpx
         from tencentcloud.common.exception import TencentCloudSDKException
 
-        connection.credential = await self._credentials.key() if self._credentials else None
+        if self._credentials:
+            used.append(await self._credentials.key())
+        connection.credential = used[-1] if used else None
         options = {} if self._credentials else {"SkipSign": True}
         try:
             answer = await connection.call_and_deserialize(asked.action, dict(params), dict, {}, options)

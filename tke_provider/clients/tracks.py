@@ -26,13 +26,21 @@ _LOOKS_PER_SECOND = 5
 async def quench(cluster: Cluster, record: Record, ops: Collection[str]) -> None:
     """Have the Ingresses of second versions take no request any more, before anything else of them goes.
 
+    Returns when whoever carries the requests has heard of it, too: that is later than the cluster.
+
     :param ops: the operations whose they are.
     """
+    found = False
     for ref in record.before:
         live = await cluster.get(ref) if ref.kind == INGRESS else None
-        if is_second(live) and annotation(live, OPERATION) in ops and weight_of(live) != "0":
+        if not is_second(live) or annotation(live, OPERATION) not in ops:
+            continue
+        found = True
+        if weight_of(live) != "0":
             with contextlib.suppress(NotFoundError):  # another process undoes the same
                 await cluster.patch(ref, {"metadata": {"annotations": {WEIGHT: "0"}}})
+    if found:  # since when it is 0, nobody knows
+        await asyncio.sleep(record.scale_down_delay)
 
 
 def is_narrowed(live: Manifest | None, before: Manifest | None) -> bool:

@@ -26,6 +26,8 @@ class ReleaseEvent(TypedDict):
     :param restores: the revision that a rollback put back; 0 for anything else.
     :param changes: what became of its objects, as in ``1 created, 2 changed``; the record holds the diff.
     :param checks: what was checked before, a sentence each.
+    :param connection: the Airflow connection through which it was released; the board looks through the same one.
+    :param region: of the task; empty where the connection's holds.
     :param who: who started the run; empty where a schedule did.
     :param approver: who approved it; empty where nobody had to.
     :param duration: seconds from its beginning until it was found good.
@@ -34,6 +36,8 @@ class ReleaseEvent(TypedDict):
     service: str
     namespace: str
     cluster: str
+    connection: str
+    region: str
     commit: str
     images: dict[str, str]
     way_back: dict[str, str]
@@ -67,15 +71,16 @@ def sanitize_uri(uri: SplitResult) -> SplitResult:
     return uri._replace(netloc=uri.netloc.lower())
 
 
-def release_event(record: Record, cluster: str) -> ReleaseEvent:
+def release_event(record: Record, cluster: str, connection: str = "", region: str = "") -> ReleaseEvent:
     """Return what is told of a release that was found good."""
-    lasted = record.finished - record.started if record.finished and record.started else None
     return {
         "service": record.service,
         "namespace": record.namespace,
         "cluster": cluster,
+        "connection": connection,
+        "region": region,
         "commit": record.commit,
-        "images": dict(record.images),
+        "images": record.digests,
         "way_back": dict(record.previous),
         "changes": counts_in_words(record.diff["counts"]) if record.diff else "",
         "revision": record.revision,
@@ -85,5 +90,5 @@ def release_event(record: Record, cluster: str) -> ReleaseEvent:
         "who": record.who,
         "approver": record.approver,
         "checks": list(record.checks),
-        "duration": lasted.total_seconds() if lasted else 0.0,
+        "duration": record.duration or 0.0,
     }

@@ -7,6 +7,7 @@ import re
 from typing import TYPE_CHECKING, Any, TypedDict
 
 from tke_provider.domain.manifests import ObjectRef
+from tke_provider.domain.rehearsals import Line
 from tke_provider.domain.verdicts import Verdict, passed, pending
 from tke_provider.exceptions import InputError
 
@@ -100,6 +101,24 @@ def metrics_of(live: Manifest) -> dict[str, str]:
         percent = target.get("averageUtilization")
         found[_name(each)] = f"{percent}%" if percent is not None else str(target.get("averageValue", ""))
     return found
+
+
+def compare(live: Manifest | None, wanted: Manifest) -> Line:
+    """Return what would become of an HPA: its bounds, and what it looks at.
+
+    :param wanted: as the cluster would have it.
+    """
+    before, after = _shown(live), _shown(wanted)
+    if live and before == after and live["spec"].get("behavior") != wanted["spec"].get("behavior"):
+        after += ", at another pace"
+    return Line(ref=str(ObjectRef.of(wanted)), before=before, after=after, why="as asked for")
+
+
+def _shown(live: Manifest | None) -> str:
+    if live is None:
+        return "none"
+    metrics = ", ".join(f"{name} {target}" for name, target in metrics_of(live).items())
+    return f"{live['spec'].get('minReplicas', 1)}..{live['spec']['maxReplicas']} by {metrics}"
 
 
 def _metric(name: str, target: object) -> dict[str, Any]:

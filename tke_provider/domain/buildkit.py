@@ -33,6 +33,8 @@ _AFTER_SECONDS = 300
 _GRACE_SECONDS = 60
 """So much later than the task Kubernetes would end a build: who waits for it does so first, and says why."""
 _OURS = frozenset({"containers", "initContainers", "restartPolicy", "securityContext", "volumes"})
+# Through /proc the steps of a build would read the secrets of the client that asked for it, beside the daemon.
+_OPEN = ("hostPID", "shareProcessNamespace")
 # Arguments reach buildctl as they are. The shell passes on that it is to stop, and what it was told about the image.
 _SCRIPT = """trap 'kill $!; wait $!' TERM
 buildctl "$@" --metadata-file=/tmp/metadata.json & wait $! && cat /tmp/metadata.json > /dev/termination-log"""
@@ -203,7 +205,7 @@ class BuildJob:
 
 
 def check_pod_spec(pod_spec: Mapping[str, Any]) -> None:
-    """Refuse what would replace the build's own part of its pod.
+    """Refuse what would replace the build's own part of its pod, or open that to the steps of a build.
 
     :raises InputError: naming what.
     """
@@ -212,6 +214,11 @@ def check_pod_spec(pod_spec: Mapping[str, Any]) -> None:
         raise InputError("pod_spec is no pod's specification", way_out="pass a dict such as {'nodeSelector': {…}}")
     if ours := sorted(_OURS & set(pod_spec)):
         raise InputError(f"pod_spec has {', '.join(ours)}, which the build itself sets", way_out="leave it out")
+    if shared := [name for name in _OPEN if pod_spec.get(name)]:
+        raise InputError(
+            f"pod_spec has {', '.join(shared)}, by which the steps of a build could read its secrets",
+            way_out="leave it out",
+        )
 
 
 def git_context(build: Build) -> str:

@@ -16,8 +16,16 @@ CANARY = "canary"
 """The track of a canary's objects."""
 BY_REPLICAS, BY_INGRESS, BY_CLB = TRAFFIC = ("replicas", "ingress", "clb")
 """What gives a canary its share: the number of its pods, an Ingress of ingress-nginx, or the weights behind a CLB."""
+SCALE_DOWN_DELAY = 5.0
+"""Seconds for which a canary's pods outlast the share that its Ingress gave them, unless said otherwise.
+
+ingress-nginx takes changes over at most every 3.3 seconds
+(https://kubernetes.github.io/ingress-nginx/user-guide/cli-arguments/, ``--sync-rate-limit`` 0.3), and its workers look
+for new weights each second (``BACKENDS_SYNC_INTERVAL`` of its ``balancer.lua``): until then they send to these pods.
+"""
 
 _WHOLE = 100
+_MOST_DELAY = 60.0
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -64,6 +72,16 @@ def parse_steps(given: Sequence[StepLike]) -> list[Step]:
     if not steps or weights != sorted(set(weights)):
         raise InputError(f"The steps of a canary go to {weights} percent", way_out="write at least one, each further")
     return steps
+
+
+def check_delay(seconds: float) -> float:
+    """Return the delay; while it lasts a release has ended, but still holds its leases.
+
+    :raises InputError: when it is no such time.
+    """
+    if not 0 <= seconds <= _MOST_DELAY:
+        raise InputError(f"scale_down_delay is {seconds!r}", way_out=f"write seconds, from 0 to {_MOST_DELAY:g}")
+    return seconds
 
 
 def check_whole(steps: Sequence[Step]) -> None:

@@ -145,14 +145,29 @@ class PoolSettings:
     taints: frozenset[str] | None = None
     deletion_protection: bool | None = None
 
+    @property
+    def given(self) -> dict[str, Any]:
+        """The settings that are not left as they are, by name."""
+        named = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+        return {name: value for name, value in named.items() if value is not None}
+
     def changes(self, pool: NodePool) -> PoolSettings:
         """Return those settings that the pool does not have yet."""
-        wanted = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
-        return PoolSettings(**{name: value for name, value in wanted.items() if value != getattr(pool, name)})
+        return PoolSettings(**{name: value for name, value in self.given.items() if value != getattr(pool, name)})
 
     def __bool__(self) -> bool:
         """Whether anything is to be set."""
-        return any(getattr(self, field.name) is not None for field in dataclasses.fields(self))
+        return bool(self.given)
+
+
+def show_setting(value: bool | int | Mapping[str, str] | frozenset[str]) -> str:
+    """Return a setting as people read it."""
+    if isinstance(value, bool):
+        return "on" if value else "off"
+    if isinstance(value, int):
+        return str(value)
+    pairs = value if isinstance(value, frozenset) else (f"{name}={text}" for name, text in value.items())
+    return ", ".join(sorted(pairs)) or "none"
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

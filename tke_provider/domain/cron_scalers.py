@@ -13,7 +13,7 @@ from tke_provider.domain.scaling import Bounds
 from tke_provider.exceptions import InputError, OwnedError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from tke_provider.domain.manifests import Manifest
 
@@ -84,6 +84,12 @@ def build(ref: ObjectRef, target: ObjectRef, rules: Sequence[CronRule]) -> dict[
     }
 
 
+def show(scaler: Manifest | None) -> str:
+    """Return what a scaler does, in a few words."""
+    rules = scaler["spec"]["crons"] if scaler else ()
+    return "; ".join(map(_shown, rules)) or "none"
+
+
 def check_alone(ref: ObjectRef, target: ObjectRef, autoscalers: Iterable[Manifest]) -> None:
     """Refuse a scaler beside another writer of the same number: they would fight.
 
@@ -96,6 +102,12 @@ def check_alone(ref: ObjectRef, target: ObjectRef, autoscalers: Iterable[Manifes
         if same and other != ref:
             way_out = f"scale {other.kind} {other.name} by time instead" if _is_hpa(other) else "remove one of the two"
             raise OwnedError(f"The size of {target} is written by {other} already", way_out=way_out)
+
+
+def _shown(rule: Mapping[str, Any]) -> str:
+    size = rule["targetSize"] if "targetSize" in rule else f"{rule['minSize']}..{rule['maxSize']}"
+    days = f", not at {', '.join(rule['excludeDates'])}" if rule.get("excludeDates") else ""
+    return f"{rule['name']}: {size} at {rule['schedule']}{days}"
 
 
 def _is_hpa(ref: ObjectRef) -> bool:

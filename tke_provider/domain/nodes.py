@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from tke_provider.domain.manifests import ObjectRef
 from tke_provider.domain.phrases import count, some
+from tke_provider.domain.verdicts import Verdict, passed, pending
 from tke_provider.exceptions import InputError
 
 if TYPE_CHECKING:
@@ -15,6 +16,15 @@ if TYPE_CHECKING:
     from tke_provider.domain.manifests import Manifest
 
 _MIRROR = "kubernetes.io/config.mirror"
+_STARTUP = (
+    "node.kubernetes.io/",
+    "node.cloudprovider.kubernetes.io/",
+    "startup-taint.cluster-autoscaler.kubernetes.io/",
+    "tke.cloud.tencent.com/uninitialized",
+    "tke.cloud.tencent.com/eni-ip-unavailable",
+    "node.cilium.io/agent-not-ready",
+)
+"""Taints that go by themselves once a node works; those that a pool gives its nodes for good are no hindrance."""
 _ENDED = frozenset({"Succeeded", "Failed"})
 _MOST_TOLD = 3
 
@@ -54,6 +64,14 @@ def keeper(pod: Manifest, budgets: Iterable[Manifest]) -> str:
     return f"{ref} is kept by {' and by '.join(said)}" if said else f"{ref} is kept by a disruption budget"
 
 
+def kept_pods(pods: Iterable[Manifest], budgets: Iterable[Manifest]) -> list[str]:
+    """Return in words which pods would not be let go now, because a disruption budget is used up."""
+    spent = [each for each in budgets if not (each.get("status") or {}).get("disruptionsAllowed", 0)]
+    # Budgets are asked neither for pods that have not started yet nor for those on their way out.
+    asked_for = [pod for pod in pods if not ("deletionTimestamp" in pod["metadata"] or _is_pending(pod))]
+    return [keeper(pod, spent) for pod in asked_for if any(_selects(each, pod) for each in spent)]
+
+
 def still_there(pods: Sequence[Manifest], kept: Sequence[str]) -> str:
     """Return what is still to happen, in one sentence."""
     nodes = len({pod["spec"].get("nodeName") for pod in pods})
@@ -91,11 +109,49 @@ def least_missed(nodes: Sequence[PoolNode], load: Mapping[str, int], leaving: se
     return sorted(nodes, key=order)[: max(0, number)]
 
 
+def assess_joined(pool_id: str, machines: Sequence[PoolNode], live: Sequence[Manifest], wanted: int) -> Verdict:
+    """Return whether so many machines of a pool are Nodes that take pods, as Kubernetes itself says.
+
+    :param live: Nodes of the cluster, at least those of the pool.
+    """
+    by_name, names = {str(node["metadata"]["name"]): node for node in live}, names_in_cluster(machines, live)
+    late = []
+    for machine in machines:
+        name = names.get(machine.id)
+        if why := keeps_pods_out(by_name[name]) if name else "has not joined the cluster":
+            late.append(f"{name or machine.id} {why}")
+    if (ready := len(machines) - len(late)) >= wanted:
+        return passed(f"node pool {pool_id} has {count(ready, 'node')}, all ready")
+    told = f": {some(late, _MOST_TOLD, '; ')}" if late else ""
+    return pending(f"node pool {pool_id} has {ready} of {count(wanted, 'node')} ready in Kubernetes{told}")
+
+
+def keeps_pods_out(node: Manifest) -> str:
+    """Return why a node takes no pods, in its own words; empty where it does."""
+    if "deletionTimestamp" in node["metadata"]:
+        return "is being deleted"
+    conditions = (node.get("status") or {}).get("conditions") or ()
+    ready = next((each for each in conditions if each["type"] == "Ready"), None)
+    if ready is None:
+        return "has not said yet that it is ready"
+    if ready["status"] != "True":
+        said = [text for text in (ready.get("reason"), ready.get("message")) if text]
+        return ": ".join(["is not ready", *said])
+    if node["spec"].get("unschedulable"):
+        return "is cordoned"
+    taints = [each for each in node["spec"].get("taints") or () if each["effect"] in {"NoSchedule", "NoExecute"}]
+    return next((f"still has the taint {each['key']}" for each in taints if each["key"].startswith(_STARTUP)), "")
+
+
 def _stays(pod: Manifest) -> bool:
     controller = _controller(pod) or {}
     annotations = pod["metadata"].get("annotations") or {}
     ended = (pod.get("status") or {}).get("phase") in _ENDED
     return ended or controller.get("kind") == "DaemonSet" or _MIRROR in annotations
+
+
+def _is_pending(pod: Manifest) -> bool:
+    return (pod.get("status") or {}).get("phase") == "Pending"
 
 
 def _controller(pod: Manifest) -> Mapping[str, Any] | None:

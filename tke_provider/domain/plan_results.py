@@ -15,23 +15,9 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from tke_provider.domain.proposals import Proposal, Row
+    from tke_provider.domain.rehearsals import RowResult
 
 _MOST_TOLD = 10
-
-
-class RowResult(TypedDict):
-    """What became of one object, as it lies in XCom.
-
-    ``state`` is ``to change`` or ``blocked`` in a rehearsal; else ``done``, ``failed``, ``fell back`` where the cloud
-    had no more nodes and the plan says what then, or ``verified`` where an earlier try had written it.
-    """
-
-    ref: str
-    before: str
-    after: str
-    owner: str
-    state: str
-    reason: str
 
 
 class PlanResult(TypedDict):
@@ -96,9 +82,7 @@ def row_result(row: Row, state: str, reason: str) -> RowResult:
 
 def rehearsed(proposal: Proposal) -> PlanResult:
     """Return what a plan would change, and what it may not."""
-    rows = [row_result(row, "to change", row.reason) for row in proposal.changes]
-    rows += [row_result(row, "blocked", "; ".join(row.blockers)) for row in proposal.blocked]
-    return plan_result(proposal, rows)
+    return plan_result(proposal, [row.line.result for row in (*proposal.changes, *proposal.blocked)])
 
 
 def plan_result(proposal: Proposal, rows: list[RowResult]) -> PlanResult:

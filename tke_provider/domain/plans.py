@@ -74,7 +74,7 @@ class Target:
         changed the object; a node pool has no place for such a record, so its plan says it.
     :param minimum: least that any size may become.
     :param maximum: most that any size may become.
-    :param step: biggest change of one try of a run; none: no limit.
+    :param step: biggest change of one run, its retries included; none: no limit.
     :param lead: how much earlier than its windows it grows: nodes take minutes to come.
     :param on_owner: as in :class:`~tke_provider.operators.scaling.TkeScaleServiceOperator`.
     :param fallback: when the cloud has no more nodes: ``keep`` asking for them, make do with those that came

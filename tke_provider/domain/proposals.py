@@ -6,10 +6,11 @@ The same proposal is shown for approval and carried out, so the two cannot disag
 from __future__ import annotations
 
 import dataclasses
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from tke_provider.domain.phrases import count
 from tke_provider.domain.plans import Kind, Size, least, outlook, show_size
+from tke_provider.domain.rehearsals import Line, cell, table
 from tke_provider.domain.scaling import Bounds
 
 if TYPE_CHECKING:
@@ -21,6 +22,13 @@ if TYPE_CHECKING:
 _MOST_SHOWN = 200
 
 Direction = Literal["up", "down", "none"]
+
+
+class Began(NamedTuple):
+    """What an object had before an operation first wrote it, noted before that: a retry takes no second step."""
+
+    size: int
+    bounds: Bounds | None = None
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,6 +44,7 @@ class Present:
     :param blockers: what stands against any change.
     :param growth_blockers: what stands against growing.
     :param room: how many pods more the quotas allow, and which one decides; none: no limit is known.
+    :param began: what it had before this operation wrote it, in an earlier try; none where that did not happen.
     """
 
     target: str
@@ -47,6 +56,7 @@ class Present:
     blockers: tuple[str, ...] = ()
     growth_blockers: tuple[str, ...] = ()
     room: tuple[int, str] | None = None
+    began: Began | None = None
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,6 +71,7 @@ class Row:
     :param blockers: why nothing is changed; empty where it is.
     :param cost: what the change costs more an hour.
     :param stands_in_for: the target whose missing nodes it brings besides its own.
+    :param began: its size before this operation wrote it, from which a limited step counts; default: ``before``.
     """
 
     target: str
@@ -74,6 +85,7 @@ class Row:
     blockers: tuple[str, ...] = ()
     cost: float = 0.0
     stands_in_for: str = ""
+    began: Size | None = None
 
     @property
     def direction(self) -> Direction:
@@ -89,6 +101,19 @@ class Row:
         if self.after != self.wanted:
             why += f", {show_size(self.wanted)} in steps"
         return f"{why}, and standing in for {self.stands_in_for}" if self.stands_in_for else why
+
+    @property
+    def line(self) -> Line:
+        """The row as people read it."""
+        return Line(
+            ref=self.ref,
+            before=show_size(self.before),
+            after=show_size(self.after),
+            why=self.reason,
+            owner=self.owner,
+            blockers=self.blockers,
+            cost=f"{self.cost:+g}" if self.cost else "",
+        )
 
     def blocked(self, *blockers: str) -> Row:
         """Return the row with more that stands against it."""
@@ -132,7 +157,7 @@ def propose(plan: Plan, now: datetime, found: Iterable[Present]) -> Proposal:
     presents = list(found)
     frozen = plan.frozen(now)
     claims = {name: plan.claim(target, now) for name, target in plan.targets.items()}
-    rows = [_row(plan.targets[each.target], claims[each.target], each) for each in presents]
+    rows = [compare(plan.targets[each.target], claims[each.target], each) for each in presents]
     if frozen:
         rows = [row.blocked(f"freeze {frozen}") if row.direction != "none" else row for row in rows]
     now_costs = sum(plan.targets[row.target].price * least(row.before) for row in rows)
@@ -142,11 +167,14 @@ def propose(plan: Plan, now: datetime, found: Iterable[Present]) -> Proposal:
     return Proposal(plan=plan.name, at=now, rows=rows, frozen=frozen, warning=outlook(plan, now), **costs)
 
 
-def _row(target: Target, claim: Claim, present: Present) -> Row:
+def compare(target: Target, claim: Claim, present: Present) -> Row:
+    """Compare what should hold for one object with what there is of it."""
     usual = next(each for each in (target.usual, present.recorded, _own_size(target, present)) if each is not None)
     asked = target.guarded(claim.size(usual))
-    before, wanted = _comparable(target, present, asked)
-    after = _stepped(before, wanted, target.step)
+    start = dataclasses.replace(present, **present.began._asdict()) if present.began else present
+    began, wanted = _comparable(target, start, asked)
+    before, _ = _comparable(target, present, asked)
+    after = _stepped(before, _stepped(began, wanted, target.step), target.step)
     row = Row(
         target=target.name,
         ref=present.ref,
@@ -158,6 +186,7 @@ def _row(target: Target, claim: Claim, present: Present) -> Row:
         owner=present.owner,
         blockers=present.blockers,
         cost=target.price * (least(after) - least(before)),
+        began=began,
     )
     beyond = _beyond(target, present, asked)
     more = present.growth_blockers if row.direction == "up" else ()
@@ -184,7 +213,8 @@ def stand_in(plan: Plan, proposal: Proposal, row: Row, missing: int, short: Row)
     """
     target = plan.targets[row.target]
     wanted = target.guarded(_plus(row.after, missing))
-    after = _stepped(row.before, wanted, target.step)
+    began = row.before if row.began is None else row.began
+    after = _stepped(row.before, _stepped(began, wanted, target.step), target.step)
     spared = plan.targets[short.target].price * missing
     then = proposal.cost_then - spared + target.price * (least(after) - least(row.after))
     stands_in_for = f"{row.stands_in_for}, {short.target}".removeprefix(", ")
@@ -265,30 +295,17 @@ def markdown(proposal: Proposal) -> str:
     shown = [*proposal.blocked, *proposal.changes]
     same = len(proposal.rows) - len(shown)
     head = [
-        f"## Plan {_cell(proposal.plan)} at {proposal.at:%Y-%m-%d %H:%M %Z}",
+        f"## Plan {cell(proposal.plan)} at {proposal.at:%Y-%m-%d %H:%M %Z}",
         "",
         f"{len(proposal.changes)} to change, {len(proposal.blocked)} blocked, {same} as they should be.",
     ]
     if proposal.frozen:
-        head.append(f"Nothing is changed: freeze {_cell(proposal.frozen)}.")
+        head.append(f"Nothing is changed: freeze {cell(proposal.frozen)}.")
     if proposal.warning:
         head.append(f"Take care: {proposal.warning}.")
     if proposal.cost_now or proposal.cost_then:
         head.append(f"Cost an hour: {proposal.cost_now:g} now, {proposal.cost_then:g} then.")
     if not shown:
         return "\n".join(head)
-    table = ["", "| object | now | then | why | owner | blocked by | cost an hour |", "|---|--:|--:|---|---|---|--:|"]
-    table += [_line(row) for row in shown[:_MOST_SHOWN]]
-    if (more := len(shown) - _MOST_SHOWN) > 0:
-        table += ["", f"and {more} more."]
-    return "\n".join([*head, *table])
-
-
-def _line(row: Row) -> str:
-    cost = f"{row.cost:+g}" if row.cost else ""
-    cells = (row.ref, show_size(row.before), show_size(row.after), row.reason, row.owner, "; ".join(row.blockers), cost)
-    return f"| {' | '.join(map(_cell, cells))} |"
-
-
-def _cell(text: str) -> str:
-    return " ".join(text.split()).replace("|", "\\|")
+    rest = ["", f"and {more} more."] if (more := len(shown) - _MOST_SHOWN) > 0 else []
+    return "\n".join([*head, "", *table(row.line for row in shown[:_MOST_SHOWN]), *rest])

@@ -125,7 +125,7 @@ def line_of(source: str, push: Push) -> str:
 
     :param source: its name; Airflow finds the connections of its environment in whatever case they are asked for.
     """
-    return f"push__{source.lower()}__{_short(*push.urls, push.branch, push.tag)}__"
+    return f"push__{source.lower()}__{short(*push.urls, push.branch, push.tag)}__"
 
 
 def run_id_of(source: str, push: Push, delivery: str) -> str:
@@ -162,7 +162,8 @@ def superseded(moves: Sequence[Move]) -> list[str]:
     return skipped
 
 
-def _short(*texts: str) -> str:
+def short(*texts: str) -> str:
+    """Return eight hex digits that stand for some texts in the id of a run."""
     return hashlib.sha256("\n".join(texts).encode(errors="surrogatepass")).hexdigest()[:8]
 
 

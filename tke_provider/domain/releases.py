@@ -85,6 +85,8 @@ class Record:
     :param applied: every object that it releases, as it is applied: enough to put this release back.
     :param meanwhile: what is there only while the release goes on, as it is applied: such as a canary.
     :param ops: operations whose work an undo takes back beside this one's: crashed ones whose ``before`` it took over.
+    :param scale_down_delay: seconds for which a second version outlasts the share that its Ingress gave it.
+    :param version: of its Secret when it was read, which a write has to meet; empty for one that is not written yet.
     """
 
     service: str
@@ -110,6 +112,18 @@ class Record:
     applied: tuple[Manifest, ...] = ()
     meanwhile: tuple[Manifest, ...] = ()
     ops: tuple[str, ...] = ()
+    scale_down_delay: float = 0.0
+    version: str = dataclasses.field(default="", compare=False)
+
+    @property
+    def duration(self) -> float | None:
+        """Seconds from its beginning until it was found good, or what was before was back; ``None`` until then."""
+        return (self.finished - self.started).total_seconds() if self.finished and self.started else None
+
+    @property
+    def digests(self) -> dict[str, str]:
+        """The image of each container: as the task was given them, else as the manifests name them."""
+        return dict(self.images) or images_of(self.applied)
 
     def undoes(self, live: Manifest | None) -> bool:
         """Whether a live object still is as this release left it: nobody else has changed it since."""
@@ -173,8 +187,10 @@ def begin(
     """
     before = {ref: as_it_was(manifest) if manifest else None for ref, manifest in live.items()}
     ops: tuple[str, ...] = ()
+    delay = draft.scale_down_delay
     if previous and has_way_back(previous, draft.op):
         before |= previous.before
+        delay = max(delay, previous.scale_down_delay)
         ops = tuple(dict.fromkeys((*previous.ops, previous.op)))
     begun = dataclasses.replace(
         draft,
@@ -183,10 +199,13 @@ def begin(
         started=now,
         before=before,
         ops=tuple(each for each in ops if each != draft.op),
+        scale_down_delay=delay,
     )
     if previous is None or previous.op != draft.op:
         return begun
-    again = dataclasses.replace(begun, revision=previous.revision, started=previous.started or now)
+    again = dataclasses.replace(
+        begun, revision=previous.revision, started=previous.started or now, version=previous.version
+    )
     if previous.stage is Stage.ROLLED_BACK:
         return again
     meanwhile = draft.meanwhile or previous.meanwhile
@@ -194,8 +213,27 @@ def begin(
 
 
 def has_way_back(previous: Record, op: str) -> bool:
-    """Whether what this record found before is the way back of a release by an operation, rather than what is live."""
-    return previous.stage in {Stage.APPLYING, Stage.UNDOING} or (previous.op, previous.stage) == (op, Stage.LIVE)
+    """Whether what this record found before is the way back of a release by an operation, rather than what is live.
+
+    The newest record is an abandoned one only where whoever took it over died before that wrote its own.
+    """
+    died = previous.stage in {Stage.APPLYING, Stage.UNDOING, Stage.ABANDONED}
+    return died or (previous.op, previous.stage) == (op, Stage.LIVE)
+
+
+def may_write(there: Record, read: Record, changes: Mapping[str, Any]) -> bool:
+    """Whether a process may write changes, although another one wrote the record since it was read.
+
+    How far it got may be said again, and no more. An end may be said of what only got further meanwhile.
+
+    :param there: what stands there now.
+    :param read: what the process had read.
+    """
+    if there.op != read.op:
+        return False
+    if "stage" in changes:
+        return there.stage in {read.stage, changes["stage"]}
+    return there.stage is read.stage and all(getattr(there, name) == value for name, value in changes.items())
 
 
 # --- the way back ---------------------------------------------------------------------------------------------------
@@ -321,7 +359,7 @@ def revision_of(name: str) -> int:
 def encode(record: Record) -> Manifest:
     """Return the Secret; what is to be read in a hurry stands in its labels and annotations."""
     ref = record_of(record.namespace, record.service, record.revision)
-    whole = {field.name: getattr(record, field.name) for field in dataclasses.fields(record)}
+    whole = {field.name: getattr(record, field.name) for field in dataclasses.fields(record) if field.compare}
     whole["before"] = [[dataclasses.asdict(ref), manifest] for ref, manifest in record.before.items()]
     packed = base64.b64encode(gzip.compress(json.dumps(whole, default=dt.datetime.isoformat).encode(), mtime=0))
     return {
@@ -331,6 +369,7 @@ def encode(record: Record) -> Manifest:
         "metadata": {
             "name": ref.name,
             "namespace": record.namespace,
+            **({"resourceVersion": record.version} if record.version else {}),
             "labels": {"app.kubernetes.io/managed-by": "airflow-provider-tke", SERVICE: record.service},
             "annotations": {OPERATION: record.op, STAGE: record.stage.value},
         },
@@ -350,7 +389,8 @@ def decode(secret: Manifest) -> Record:
         times = {name: dt.datetime.fromisoformat(whole[name]) for name in _TIMES if whole.get(name)}
         lists = {name: tuple(whole[name]) for name in _LISTS if name in whole}
         before = {ObjectRef(**ref): manifest for ref, manifest in whole["before"]}
-        return Record(**{**whole, **times, **lists, "stage": Stage(whole["stage"]), "before": before})
+        version = {"version": secret["metadata"].get("resourceVersion", "")}
+        return Record(**{**whole, **times, **lists, **version, "stage": Stage(whole["stage"]), "before": before})
     except (KeyError, TypeError, ValueError, OSError, EOFError) as error:
         raise InputError(
             f"{ObjectRef.of(secret)} is no record of a release",

@@ -206,6 +206,22 @@ def steps(
     return _writes(pool, bounds, size)
 
 
+def carried_out(pool: NodePool, writes: Iterable[SetBounds | SetSize]) -> NodePool:
+    """Return what the writes make of a pool."""
+    for write in writes:
+        if isinstance(write, SetSize):
+            pool = dataclasses.replace(pool, desired=write.size)
+        else:
+            size = pool.desired if write.size is None else write.size
+            pool = dataclasses.replace(pool, minimum=write.bounds.minimum, maximum=write.bounds.maximum, desired=size)
+    return pool
+
+
+def show_pool(pool: NodePool) -> str:
+    """Return the size of a pool within its bounds, as people read it."""
+    return f"{pool.desired} in {pool.minimum}..{pool.maximum}"
+
+
 def sizeless(pool: NodePool) -> str:
     """Return why a pool has no size that could be set; empty where it has one."""
     if pool.kind in _SIZED:

@@ -2,10 +2,11 @@
 
 A sender is a pair of pure functions. ``authentic`` says whether a delivery comes from who knows the secret; ``read``
 returns what was pushed, or why there is nothing to build. Where a host signs the body, the signature is over its raw
-bytes; where it does not (GitLab, Gitee, Gongfeng, TCR), whoever learns the token can write any body, which is why a
-run never gets an address that a delivery claims.
+bytes; where it does not (GitLab without a signing token, Gitee, Gongfeng, TCR), whoever learns the token can write any
+body, which is why a run never gets an address that a delivery claims.
 
-Formats: GitHub docs.github.com/webhooks, GitLab docs.gitlab.com/user/project/integrations/webhook_events, Gitea
+Formats: GitHub docs.github.com/webhooks, GitLab docs.gitlab.com/user/project/integrations/webhook_events, its
+signatures gitlab.com/gitlab-org/gitlab/-/merge_requests/230944 and www.standardwebhooks.com, Gitea
 docs.gitea.com/usage/webhooks, Gitee help.gitee.com/webhook, CODING open.coding.net/webhooks and its Jenkins plugin
 (coding-webhook-plugin), Gongfeng git.tencent.com/help/menu/manual/git_webhooks.html, TCR cloud.tencent.com/document/
 product/1141/40187.
@@ -132,6 +133,29 @@ def _coding(secret: str, headers: Headers, body: bytes, now: float) -> bool:
         return False
 
 
+def _gitlab(secret: str, headers: Headers, body: bytes, now: float) -> bool:
+    if "webhook-signature" in headers:  # its signing token; without one it sends its secret token
+        return _standard(secret, headers, body, now)
+    return _token("x-gitlab-token")(secret, headers, body, now)
+
+
+def _standard(secret: str, headers: Headers, body: bytes, now: float) -> bool:
+    """Whether a signature of the Standard Webhooks holds; there may be several, while a secret is replaced."""
+    number, at = headers.get("webhook-id", ""), headers.get("webhook-timestamp", "")
+    message = f"{number}.{at}.".encode(errors="surrogatepass") + body
+    known = "v1," + base64.b64encode(hmac.new(_standard_key(secret), message, hashlib.sha256).digest()).decode()
+    return any(equal(each, known) for each in headers["webhook-signature"].split()) and _fresh(at, now, MINUTES)
+
+
+def _standard_key(secret: str) -> bytes:
+    """Return the key that a secret of that form spells in base64; one that spells none is the key itself."""
+    try:
+        spelt = base64.b64decode(secret.removeprefix("whsec_"), validate=True) if secret.startswith("whsec_") else b""
+    except ValueError:
+        spelt = b""
+    return spelt or secret.encode()
+
+
 def _gongfeng(secret: str, headers: Headers, body: bytes, now: float) -> bool:
     at = headers.get("x-send-timestamp", "")
     return _token("x-token", "x-gitlab-token")(secret, headers, body, now) and (not at or _fresh(at, now, HOUR))
@@ -245,7 +269,7 @@ def _text(payload: Payload, name: str) -> str:
 
 SENDERS: Mapping[str, Sender] = {
     "github": Sender(_signed("x-hub-signature-256"), _event("x-github-event", "push")),
-    "gitlab": Sender(_token("x-gitlab-token"), _event("x-gitlab-event", "Push Hook", "Tag Push Hook")),
+    "gitlab": Sender(_gitlab, _event("x-gitlab-event", "Push Hook", "Tag Push Hook")),
     "gitea": Sender(_signed("x-gitea-signature", ""), _event("x-gitea-event", "push")),
     "gitee": Sender(_gitee, _event("x-gitee-event", "Push Hook", "Tag Push Hook")),
     "coding": Sender(_coding, _event("x-coding-event", "push")),

@@ -34,7 +34,8 @@ class TkeKubernetesHook(TkeHook):
     async def cluster(self) -> Cluster:
         """Return the cluster; use it as ``async with await hook.cluster() as cluster:``.
 
-        The kubeconfig is asked for anew when it is older than five minutes, or when the cluster no longer takes it.
+        The kubeconfig is asked for anew when it is older than five minutes, or when the cluster no longer takes it;
+        one that the connection holds is then read from there anew.
 
         :raises InputError: when neither hook nor connection names a cluster, or the kubeconfig makes no sense.
         :raises NotFoundError: when there is no such cluster, or its endpoint is not open.
@@ -45,7 +46,8 @@ class TkeKubernetesHook(TkeHook):
         connection = await self.connection()
         if connection.kubeconfig_secret:
             await mask(*secrets_of(connection.kubeconfig_secret))
-            return Cluster(connection.kubeconfig_secret, name=self.cluster_id or connection.cluster_id)
+            name = self.cluster_id or connection.cluster_id
+            return Cluster(connection.kubeconfig_secret, name=name, renew=self._reread)
         cluster_id = self.cluster_id or await self.default_cluster(connection)
         external = connection.use_external_endpoint
 
@@ -61,3 +63,11 @@ class TkeKubernetesHook(TkeHook):
         if not text or time.monotonic() - since > _FRESH_SECONDS:
             text = await fetch(connection)
         return Cluster(text, name=cluster_id, renew=fetch)
+
+    async def _reread(self) -> str:
+        """Return the kubeconfig that the connection holds by now: its token may have been replaced during a wait."""
+        from tke_provider.clients.kubeconfig import secrets_of
+
+        text = (await self.connection()).kubeconfig_secret
+        await mask(*secrets_of(text))
+        return text

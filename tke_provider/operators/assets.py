@@ -36,10 +36,12 @@ def emit_release(context: Context, record: Record, cluster_id: str | None = None
     :param cluster_id: empty where the connection holds a kubeconfig and no id: then the connection's id stands in.
     """
     task = context["task"]
-    cluster = cluster_id or str(getattr(task, "tke_conn_id", ""))
+    connection = str(getattr(task, "tke_conn_id", ""))
+    cluster = cluster_id or connection
     alias = AssetAlias(RELEASES)
     if alias not in task.outlets:
         task.outlets = [*task.outlets, alias]
     asset = release_asset(cluster, record.namespace, record.service)
-    extra = cast("dict[str, Any]", release_event(record, cluster))
+    event = release_event(record, cluster, connection, str(getattr(task, "region", None) or ""))
+    extra = cast("dict[str, Any]", event)
     context["outlet_events"][alias].add(asset, extra=extra)

@@ -182,11 +182,16 @@ async def open_cluster(task: InCluster) -> Cluster:
     :raises InputError: when neither task nor connection names a cluster.
     :raises NotFoundError: when there is no such cluster, or its endpoint is not open.
     """
+    return await (await locate(task)).cluster()
+
+
+async def locate(task: InCluster) -> TkeKubernetesHook:
+    """Return the hook of the task's cluster, having written down on the task what the console links name."""
     hook = TkeKubernetesHook(task.tke_conn_id, task.cluster_id, task.region)
     connection = await hook.connection()
     task.cluster_id = task.cluster_id or connection.cluster_id
     task.region = task.region or connection.region
-    return await hook.cluster()
+    return hook
 
 
 def operation_of(context: Context) -> Operation:

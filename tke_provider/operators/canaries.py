@@ -5,7 +5,17 @@ from __future__ import annotations
 import dataclasses
 from typing import TYPE_CHECKING, Any, Literal
 
-from tke_provider.domain.canaries import BY_CLB, BY_INGRESS, CANARY, TRAFFIC, StepLike, check_whole, parse_steps
+from tke_provider.domain.canaries import (
+    BY_CLB,
+    BY_INGRESS,
+    CANARY,
+    SCALE_DOWN_DELAY,
+    TRAFFIC,
+    StepLike,
+    check_delay,
+    check_whole,
+    parse_steps,
+)
 from tke_provider.domain.choices import check_choice
 from tke_provider.domain.ingresses import (
     API_VERSION,
@@ -63,6 +73,9 @@ class TkeCanaryDeployOperator(TkeTrackDeployOperator):
     :param steps: the weights in percent, each alone or as ``{"weight": 10, "pause": 60}``: seconds that the canary has
         to stay good at that weight.
     :param traffic: what gives the new version its share; by an Ingress, weights are whole percents.
+    :param scale_down_delay: seconds between the moment at which an Ingress gives the canary nothing any more and its
+        removal, however the release ends; 0 to 60. The default is what ingress-nginx as it is installed needs to hear
+        of it, with a margin; a controller that was told to reload less often needs more.
     :param timeout: seconds for everything but the pauses.
     :return: a :class:`~tke_provider.domain.rollouts.Release`.
     :raises ManifestError: when no such Ingress or CLB leads to the service, or it does not know weights; says which
@@ -79,11 +92,13 @@ class TkeCanaryDeployOperator(TkeTrackDeployOperator):
         *,
         steps: Sequence[StepLike] = (10, 50),
         traffic: Literal["replicas", "ingress", "clb"] = "replicas",
+        scale_down_delay: float = SCALE_DOWN_DELAY,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
         self.steps = steps
         self.traffic = traffic
+        self.scale_down_delay = scale_down_delay
         check_choice("traffic", traffic, TRAFFIC)
 
     @property
@@ -99,6 +114,7 @@ class TkeCanaryDeployOperator(TkeTrackDeployOperator):
     async def intend(self, cluster: Cluster, draft: Record) -> tuple[Record, list[Manifest]]:
         """Check the steps too."""
         steps = parse_steps(self.steps)
+        draft = dataclasses.replace(draft, scale_down_delay=check_delay(self.scale_down_delay))
         if self.traffic == BY_INGRESS:
             check_whole(steps)
         return await super().intend(cluster, draft)

@@ -10,8 +10,9 @@ from tke_provider.domain.changes import ServiceChange, Source, affected, touched
 from tke_provider.domain.choices import check_choice
 from tke_provider.domain.images import Image, check_commit
 from tke_provider.exceptions import InputError, NotFoundError
-from tke_provider.hooks.kubernetes import TkeKubernetesHook
-from tke_provider.operators.base import TkeBaseOperator
+from tke_provider.links.commits import CommitLink
+from tke_provider.links.console import ClusterLink
+from tke_provider.operators.base import TkeBaseOperator, open_cluster
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
@@ -47,6 +48,7 @@ class TkeDetectChangesOperator(TkeBaseOperator, SkipMixin):
     """
 
     template_fields = ("build", "cluster_id", "commit", "git_conn_id", "git_url", "namespace", "region", "tke_conn_id")
+    operator_extra_links = (ClusterLink(), CommitLink())
     inherits_from_skipmixin = True
 
     def __init__(
@@ -109,8 +111,7 @@ class TkeDetectChangesOperator(TkeBaseOperator, SkipMixin):
         """Return the image of each service that was found good last; none where that cannot be told."""
         from tke_provider.clients import releases
 
-        hook = TkeKubernetesHook(self.tke_conn_id, self.cluster_id, self.region)
-        async with await hook.cluster() as cluster:
+        async with await open_cluster(self) as cluster:
             found = {name: await releases.history(cluster, self.namespace, name) for name in sources}
         return {name: _image(found[name], source.container or name) for name, source in sources.items()}
 

@@ -4,15 +4,27 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Literal, TypedDict, get_args
 
-from tke_provider.clients.leases import held
+from tke_provider.clients.leases import held, others
 from tke_provider.clients.objects import autoscalers
+from tke_provider.clients.plan_targets import being_changed
 from tke_provider.domain.choices import check_choice
-from tke_provider.domain.cron_scalers import ADD_ON, API_VERSION, KIND, TARGET_KINDS, CronRule, build, check_alone
+from tke_provider.domain.cron_scalers import (
+    ADD_ON,
+    API_VERSION,
+    KIND,
+    TARGET_KINDS,
+    CronRule,
+    build,
+    check_alone,
+    show,
+)
 from tke_provider.domain.manifests import ObjectRef, stamp
+from tke_provider.domain.rehearsals import Line
 from tke_provider.domain.scaling import Bounds
-from tke_provider.exceptions import InputError, NotFoundError
+from tke_provider.exceptions import InputError, NotFoundError, OwnedError
 from tke_provider.links.console import ClusterLink
-from tke_provider.operators.base import TkeBaseOperator, open_cluster, operation_of
+from tke_provider.operators.base import open_cluster, operation_of
+from tke_provider.operators.rehearsals import TkeRehearsableOperator
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -20,6 +32,7 @@ if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
     from tke_provider.clients.kubernetes import Cluster
+    from tke_provider.domain.manifests import Manifest
 
 Presence = Literal["present", "absent"]
 _API_VERSIONS = {"HorizontalPodAutoscaler": "autoscaling/v2"}
@@ -34,7 +47,7 @@ class CronScaled(TypedDict):
     rules: list[str]
 
 
-class TkeCronScalerOperator(TkeBaseOperator):
+class TkeCronScalerOperator(TkeRehearsableOperator):
     """Give a workload, or the HPA of one, sizes at times of the day, which the cluster keeps to without Airflow.
 
     Needs TKE's add-on ``tke-hpc-controller``. Its clock is that of the cluster's nodes. For calendars with holidays,
@@ -49,6 +62,8 @@ class TkeCronScalerOperator(TkeBaseOperator):
     :param state: ``present``, or ``absent`` to remove the scaler: the size then stays as it last was.
     :param cluster_id: ``cls-xxxxxxxx``; default: the connection's.
     :param region: default: the connection's.
+    :param dry_run: only say what would be changed; see
+        :class:`~tke_provider.operators.rehearsals.TkeRehearsableOperator`.
     :returns: the scaler, its target, and the names of its rules.
     :raises InputError: when a rule cannot be understood. Nothing was changed.
     :raises NotFoundError: when there is no such target, or the add-on is not installed. Nothing was changed.
@@ -84,22 +99,26 @@ class TkeCronScalerOperator(TkeBaseOperator):
         self.cluster_id = cluster_id
         self.region = region
 
+    @property
+    def ref(self) -> ObjectRef:
+        """The scaler."""
+        return ObjectRef(API_VERSION, KIND, self.namespace, self.name)
+
+    @property
+    def scaled(self) -> ObjectRef:
+        """What it scales."""
+        api_version = _API_VERSIONS.get(self.target_kind, "apps/v1")
+        return ObjectRef(api_version, self.target_kind, self.namespace, self.target)
+
     async def perform(self, context: Context) -> CronScaled:
         """Apply the scaler, or remove it."""
-        ref = ObjectRef(API_VERSION, KIND, self.namespace, self.name)
-        api_version = _API_VERSIONS.get(self.target_kind, "apps/v1")
-        target = ObjectRef(api_version, self.target_kind, self.namespace, self.target)
-        manifest = build(ref, target, [_rule(each) for each in self.rules]) if self.state == "present" else None
+        ref, target, manifest = self.ref, self.scaled, self._manifest()
         operation = operation_of(context).id
         async with await open_cluster(self) as cluster:
-            await _check_add_on(cluster)
+            await self._check(cluster)
             if manifest is None:
                 await cluster.delete(ref)
                 return {"scaler": str(ref), "target": str(target), "rules": []}
-            if await cluster.get(target) is None:
-                raise NotFoundError(
-                    f"There is no {target} in cluster {cluster.name}", way_out="check its name and kind"
-                )
             async with held(cluster, [(target.namespace, target.name)], operation):
                 check_alone(ref, target, await autoscalers(cluster, self.namespace))
                 stamp([manifest], operation, "")
@@ -109,6 +128,37 @@ class TkeCronScalerOperator(TkeBaseOperator):
             "target": str(target),
             "rules": [each["name"] for each in manifest["spec"]["crons"]],
         }
+
+    async def rehearse(self, context: Context) -> list[Line]:
+        """Let the cluster check the scaler, and say what would become of its rules."""
+        manifest = self._manifest()
+        async with await open_cluster(self) as cluster:
+            await self._check(cluster)
+            live = await cluster.get(self.ref)
+            wanted = await cluster.apply(manifest, dry_run=True) if manifest else None
+            blockers = await self._blockers(cluster, operation_of(context).id) if manifest else ()
+        before, after = show(live), show(wanted)
+        return [Line(ref=str(self.ref), before=before, after=after, why="as asked for", blockers=blockers)]
+
+    async def _blockers(self, cluster: Cluster, operation: str) -> tuple[str, ...]:
+        held_by = await others(cluster, self.namespace, operation)
+        told = being_changed(held_by.get(self.target))
+        try:
+            check_alone(self.ref, self.scaled, await autoscalers(cluster, self.namespace))
+        except OwnedError as error:
+            return (error.problem, *told)
+        return told
+
+    def _manifest(self) -> Manifest | None:
+        """Return what is asked for; nothing where the scaler is to go."""
+        return build(self.ref, self.scaled, [_rule(each) for each in self.rules]) if self.state == "present" else None
+
+    async def _check(self, cluster: Cluster) -> None:
+        await _check_add_on(cluster)
+        if self.state == "present" and await cluster.get(self.scaled) is None:
+            raise NotFoundError(
+                f"There is no {self.scaled} in cluster {cluster.name}", way_out="check its name and kind"
+            )
 
 
 async def _check_add_on(cluster: Cluster) -> None:

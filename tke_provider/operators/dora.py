@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 from tke_provider.domain.dora import DoraDict, commit_time, figures, in_words
 from tke_provider.domain.images import Image
 from tke_provider.exceptions import InputError, NotFoundError
-from tke_provider.hooks.kubernetes import TkeKubernetesHook
 from tke_provider.hooks.registry import RegistryHook
-from tke_provider.operators.base import TkeBaseOperator
+from tke_provider.links.console import ClusterLink
+from tke_provider.operators.base import TkeBaseOperator, open_cluster
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -57,6 +57,7 @@ class TkeDoraOperator(TkeBaseOperator):
         "start",
         "tke_conn_id",
     )
+    operator_extra_links = (ClusterLink(),)
 
     def __init__(
         self,
@@ -93,7 +94,7 @@ class TkeDoraOperator(TkeBaseOperator):
 
         end = _instant(self.end) if self.end else dt.datetime.now(dt.timezone.utc)
         start = _instant(self.start) if self.start else end - dt.timedelta(days=30)
-        async with await TkeKubernetesHook(self.tke_conn_id, self.cluster_id, self.region).cluster() as cluster:
+        async with await open_cluster(self) as cluster:
             records = [
                 record
                 for service in self.services

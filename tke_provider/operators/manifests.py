@@ -9,6 +9,7 @@ from tke_provider.domain.images import Image, ImageDict
 from tke_provider.domain.manifests import Manifest, ObjectRef, pin, stamp, workloads
 from tke_provider.exceptions import InputError, ManifestError
 from tke_provider.hooks.manifests import ManifestSource
+from tke_provider.links.commits import CommitLink
 from tke_provider.links.console import ClusterLink
 from tke_provider.operators.base import TkeBaseOperator, open_cluster, operation_of
 
@@ -57,7 +58,7 @@ class TkeDiffOperator(TkeBaseOperator):
     )
     template_ext = (".yaml", ".yml")
     template_fields_renderers = {"images": "json", "manifests": "yaml"}  # noqa: RUF012  # as Airflow declares it
-    operator_extra_links = (ClusterLink(),)
+    operator_extra_links = (ClusterLink(), CommitLink())
 
     def __init__(
         self,

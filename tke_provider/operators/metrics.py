@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import time
 from typing import TYPE_CHECKING, Any, Literal, get_args
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from tke_provider.clients.scaling import Number
     from tke_provider.domain.images import ImageDict
     from tke_provider.domain.metrics import Query
+    from tke_provider.domain.rehearsals import Line
     from tke_provider.domain.verdicts import VerdictEvent
 
 OnNoAnswer = Literal["fail", "wait"]
@@ -226,6 +228,14 @@ class TkeScaleOnMetricOperator(TkeScaleServiceOperator):
         bounds = Bounds(whole_number("minimum", self.minimum), whole_number("maximum", self.maximum))
         steady = {name: getattr(self, name) for name in ("tolerance", "stabilise_up", "stabilise_down", "cooldown")}
         return Policy(number("target", self.target), bounds, **steady)
+
+    async def rehearse(self, context: Context) -> list[Line]:
+        """Choose the size, and say what would become of it."""
+        async with await open_cluster(self) as cluster:
+            found = await find_number(cluster, self.ref)
+        choice = await self._choose(found)
+        self.replicas = choice.size
+        return [dataclasses.replace(each, why=choice.reason) for each in await super().rehearse(context)]
 
     async def perform(self, context: Context) -> Any:
         """Choose the size; where it is the present one already, leave it at that."""

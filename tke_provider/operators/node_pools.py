@@ -8,13 +8,15 @@ from typing import TYPE_CHECKING, Any, TypedDict
 
 from tke_provider.clients import leases
 from tke_provider.clients.pools import whole_pool
+from tke_provider.clients.rehearsals import look_at_settings
 from tke_provider.clients.scaling import settle
 from tke_provider.domain.clusters import PoolSettings
 from tke_provider.domain.node_pools import check_taints
 from tke_provider.domain.scaling import Bounds, sizeless, whole_number
 from tke_provider.exceptions import BusyError, DeadlineError, InputError, UnavailableError
 from tke_provider.links.console import ClusterLink, NodePoolLink
-from tke_provider.operators.base import TkeBaseOperator, open_cluster, open_tke, operation_of
+from tke_provider.operators.base import open_cluster, open_tke, operation_of
+from tke_provider.operators.rehearsals import TkeRehearsableOperator
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
 
     from tke_provider.clients.tke import Tke
     from tke_provider.domain.clusters import NodePool
+    from tke_provider.domain.rehearsals import Line
 
 
 class Configured(TypedDict):
@@ -32,7 +35,7 @@ class Configured(TypedDict):
     changed: list[str]
 
 
-class TkeConfigureNodePoolOperator(TkeBaseOperator):
+class TkeConfigureNodePoolOperator(TkeRehearsableOperator):
     """Set who sizes a node pool and within which bounds, what its nodes are marked with, and whether it may be deleted.
 
     Looks first, and writes once, and only what differs. What is not given stays as it is. It holds the pool's lease in
@@ -49,6 +52,8 @@ class TkeConfigureNodePoolOperator(TkeBaseOperator):
     :param region: of the cluster; default: the connection's.
     :param timeout: seconds until the pool must be at rest with its settings.
     :param poll_interval: seconds between two looks.
+    :param dry_run: only say what would be changed; see
+        :class:`~tke_provider.operators.rehearsals.TkeRehearsableOperator`.
     :returns: the pool's id, and the names of the settings that were changed.
     :raises InputError: when a setting makes no sense, or the present size lies outside the bounds. Nothing was changed.
     :raises NotFoundError: when there is no such pool, or no way into its cluster. Nothing was changed.
@@ -101,11 +106,24 @@ class TkeConfigureNodePoolOperator(TkeBaseOperator):
             deletion_protection=self.deletion_protection,
         )
 
+    async def rehearse(self, context: Context) -> list[Line]:
+        """Say which settings would be changed."""
+        settings = self._given
+        async with await open_tke(self) as tke, await open_cluster(self) as cluster:
+            pool = await tke.node_pool(str(self.cluster_id), self.node_pool)
+            self.node_pool_id = pool.id
+            _check(pool, settings)
+            return await look_at_settings(cluster, pool, settings, operation_of(context).id)
+
+    @property
+    def _given(self) -> PoolSettings:
+        if settings := self.settings:
+            return settings
+        raise InputError(f"Nothing is to be set at node pool {self.node_pool}", way_out="give a setting")
+
     async def perform(self, context: Context) -> Configured:
         """Look, and where something differs, bring the pool there as its only writer."""
-        settings, deadline = self.settings, time.monotonic() + self.timeout
-        if not settings:
-            raise InputError(f"Nothing is to be set at node pool {self.node_pool}", way_out="give a setting")
+        settings, deadline = self._given, time.monotonic() + self.timeout
         changed: list[str] = []
         async with await open_tke(self) as tke:
             pool = await tke.node_pool(str(self.cluster_id), self.node_pool)

@@ -6,10 +6,12 @@ import asyncio
 from typing import TYPE_CHECKING, Any, TypedDict
 
 from tke_provider.clients.nodes import cordon, keep_closed, uncordon_occupied
+from tke_provider.clients.rehearsals import look_at_nodes
 from tke_provider.domain.verdicts import State, Verdict
 from tke_provider.exceptions import ConflictError, InputError, TkeError
 from tke_provider.links.console import ClusterLink
 from tke_provider.operators.base import TkeWaitingOperator, is_last_try, open_cluster, operation_of
+from tke_provider.operators.rehearsals import TkeRehearsableOperator
 from tke_provider.operators.scaling import failure
 from tke_provider.triggers.nodes import DrainTrigger
 
@@ -17,6 +19,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from airflow.providers.common.compat.sdk import Context
+
+    from tke_provider.domain.rehearsals import Line
 
 
 class Drained(TypedDict):
@@ -26,7 +30,7 @@ class Drained(TypedDict):
     reason: str
 
 
-class TkeDrainNodesOperator(TkeWaitingOperator):
+class TkeDrainNodesOperator(TkeRehearsableOperator, TkeWaitingOperator):
     """Close nodes to new pods and evict those that they have, as their disruption budgets allow.
 
     Pods of DaemonSets and of the kubelet itself stay. What would be lost is refused before anything is changed.
@@ -44,6 +48,8 @@ class TkeDrainNodesOperator(TkeWaitingOperator):
         leaves them. Evicted pods stay where they went.
     :param region: of the cluster; default: the connection's.
     :param timeout: seconds for the pods to go.
+    :param dry_run: only say what would be changed, and which disruption budgets keep pods; see
+        :class:`~tke_provider.operators.rehearsals.TkeRehearsableOperator`.
     :returns: the nodes, and one sentence.
     :raises NotFoundError: when there is no such node. Nothing was changed.
     :raises InputError: when a pod would be lost. Nothing was changed.
@@ -81,6 +87,11 @@ class TkeDrainNodesOperator(TkeWaitingOperator):
         if not names:
             raise InputError("No node is named", way_out="name at least one")
         return names
+
+    async def rehearse(self, context: Context) -> list[Line]:  # noqa: ARG002  # whoever does it
+        """Say which pods would go, and which are kept."""
+        async with await open_cluster(self) as cluster:
+            return await look_at_nodes(cluster, self.names, force=self.force, delete_empty_dir=self.delete_empty_dir)
 
     async def perform(self, context: Context) -> Any:
         """Drain; where that ends without a conclusion, and no retry will go on with it, undo what was begun."""

@@ -14,6 +14,7 @@ from tke_provider.clients import leases
 from tke_provider.clients.plan_targets import find
 from tke_provider.clients.plans import bring_all, is_due
 from tke_provider.clients.pools import PoolWork, find_pools, whole_pool
+from tke_provider.clients.rehearsals import look_at_pools
 from tke_provider.domain.plan_documents import parse
 from tke_provider.domain.plan_results import (
     Outcome,
@@ -30,6 +31,7 @@ from tke_provider.domain.windows import check_instant
 from tke_provider.exceptions import InputError, TkeError
 from tke_provider.hooks.kubernetes import TkeKubernetesHook
 from tke_provider.hooks.tke import TkeHook
+from tke_provider.links.console import ClusterLink
 from tke_provider.operators.base import TkeBaseOperator, operation_of
 
 if TYPE_CHECKING:
@@ -69,6 +71,20 @@ class _Survey:
     missing: list[str]
 
 
+def _compare(plan: Plan, now: datetime, places: Sequence[_Place], missing: list[str]) -> _Survey:
+    services = [(place, each) for place in places for each in place.found]
+    pools = [(place, each) for place in places for each in place.pools]
+    proposal = propose(plan, now, [each.present for _, each in services] + [each.present for _, each in pools])
+    rows = list(proposal.rows)
+    return _Survey(
+        plan,
+        proposal,
+        [(place, each, row) for (place, each), row in zip(services, rows, strict=False)],
+        [(place, each, row) for (place, each), row in zip(pools, rows[len(services) :], strict=True)],
+        missing,
+    )
+
+
 class _TkePlanOperator(TkeBaseOperator):
     """Reads a plan and looks at everything in it.
 
@@ -79,6 +95,7 @@ class _TkePlanOperator(TkeBaseOperator):
     """
 
     template_fields = ("at", "cluster_id", "plan", "region", "tke_conn_id")
+    operator_extra_links = (ClusterLink(),)
     template_ext = (".yaml", ".yml")
     template_fields_renderers = {"plan": "yaml"}  # noqa: RUF012  # Airflow's own declaration
 
@@ -119,20 +136,17 @@ class _TkePlanOperator(TkeBaseOperator):
             place.found, absent = await find(place.cluster, within, operation, closely=closely)
             missing += absent
             if place.tke and (pools := [each for each in targets if each.kind is Kind.NODE_POOL]):
-                place.pools, absent = await find_pools(place.tke, place.cluster_id, pools)
+                place.pools, absent = await find_pools(place.tke, place.cluster, place.cluster_id, pools, operation)
                 missing += absent
-        services = [(place, each) for place in places for each in place.found]
-        pools_found = [(place, each) for place in places for each in place.pools]
-        presents = [each.present for _, each in services] + [each.present for _, each in pools_found]
-        proposal = propose(plan, self.instant, presents)
-        rows = list(proposal.rows)
-        return _Survey(
-            plan,
-            proposal,
-            [(place, each, row) for (place, each), row in zip(services, rows, strict=False)],
-            [(place, each, row) for (place, each), row in zip(pools_found, rows[len(services) :], strict=True)],
-            missing,
-        )
+        now = self.instant
+        survey = _compare(plan, now, places, missing)
+        if not closely:
+            return survey
+        for place in places:
+            if place.tke:
+                here = [(pool, row) for where, pool, row in survey.pools if where is place]
+                place.pools = await look_at_pools(place.tke, place.cluster, place.cluster_id, here, operation)
+        return _compare(plan, now, places, missing)
 
     @contextlib.asynccontextmanager
     async def _places(self, plan: Plan) -> AsyncIterator[list[_Place]]:
@@ -150,6 +164,15 @@ class _TkePlanOperator(TkeBaseOperator):
                 places.append(_Place(cluster_id, await stack.enter_async_context(opened), tke))
             yield places
 
+    async def _rehearse(self, context: Context) -> PlanResult:
+        plan = parse(self.plan)
+        async with self._places(plan) as places:
+            survey = await self._survey(places, plan, operation_of(context).id, closely=True)
+        refuse_missing(survey.proposal, survey.missing)
+        result = rehearsed(survey.proposal)
+        self.log.info("%s", result["markdown"])
+        return result
+
     def _cluster_of(self, named: str) -> str:
         return named or self.cluster_id or ""
 
@@ -158,7 +181,8 @@ class TkeScalePlanOperator(_TkePlanOperator):
     """Show what a scaling plan would change now, or at another instant; changes nothing.
 
     Of every object: its size and the one that should hold, who owns the number, what stands against the change (a
-    freeze, an owner, a lease that somebody holds, bounds, quota, pods that wait already), and what it costs.
+    freeze, an owner, a lease that somebody holds, bounds, quota, pods that wait already, disruption budgets that keep
+    nodes which have to go), and what it costs.
 
     :returns: a :class:`PlanResult`; ``{{ ti.xcom_pull(task_ids='…')['markdown'] }}`` is a page for an approval task.
     :raises ManifestError: when the plan cannot be understood; tells every mistake with its line.
@@ -167,13 +191,7 @@ class TkeScalePlanOperator(_TkePlanOperator):
 
     async def perform(self, context: Context) -> PlanResult:
         """Look, and say what would be done."""
-        plan = parse(self.plan)
-        async with self._places(plan) as places:
-            survey = await self._survey(places, plan, operation_of(context).id, closely=True)
-        refuse_missing(survey.proposal, survey.missing)
-        result = rehearsed(survey.proposal)
-        self.log.info("%s", result["markdown"])
-        return result
+        return await self._rehearse(context)
 
 
 class TkeApplyScheduleOperator(_TkePlanOperator):
@@ -185,10 +203,11 @@ class TkeApplyScheduleOperator(_TkePlanOperator):
     its worker meanwhile: what it waits for are many things at once, of which one decides when the next begins.
 
     :param concurrency: how many services are changed at a time.
-    :param per_second: how many services are begun in a second; each takes about five calls of the cluster's API.
+    :param per_second: how many services are begun in a second; each takes about six calls of the cluster's API.
     :param service_timeout: seconds to wait for the pods of each service.
     :param pool_timeout: seconds to wait for the nodes of each pool.
     :param poll_interval: seconds between two looks.
+    :param dry_run: change nothing, and return what :class:`TkeScalePlanOperator` does.
     :returns: a :class:`PlanResult`; a freeze changes nothing and is no failure.
     :raises ManifestError: when the plan cannot be understood. Nothing was changed.
     :raises InputError: when ``concurrency`` or ``per_second`` lets nothing through, or a calendar does not know the
@@ -205,6 +224,7 @@ class TkeApplyScheduleOperator(_TkePlanOperator):
         service_timeout: float = 300.0,
         pool_timeout: float = 1800.0,
         poll_interval: float = 5.0,
+        dry_run: bool = False,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -213,10 +233,13 @@ class TkeApplyScheduleOperator(_TkePlanOperator):
         self.service_timeout = service_timeout
         self.pool_timeout = pool_timeout
         self.poll_interval = poll_interval
+        self.changes_nothing = dry_run  # Airflow has a method of the argument's name
 
     async def perform(self, context: Context) -> PlanResult:
         """Nodes up, pods up and down, nodes down."""
         self._check_pace()
+        if self.changes_nothing:
+            return await self._rehearse(context)
         plan, operation = parse(self.plan), operation_of(context).id
         async with self._places(plan) as places:
             survey = await self._survey(places, plan, operation, closely=False)

@@ -263,11 +263,18 @@ class TkeReleaseOperator(TkeWaitingOperator, abc.ABC):
         )
 
     async def _undone(self, release: ServiceRelease, reason: str) -> RolloutError:
-        """Put back what was there before, wait until it serves again, and return the error that says so."""
+        """Put back what was there before, wait until it serves again, and return the error that says so.
+
+        :raises OvertakenError: when it is not this process that ends the release any more.
+        """
+        from tke_provider.clients.releases import OvertakenError
+
         problem = f"{self._service()} in namespace {self.namespace} did not come up"
         try:
             for done in await release.undo(reason):
                 self.log.warning("Undone: %s", done)
+        except OvertakenError:
+            raise
         except TkeError as error:
             return RolloutError(
                 f"{problem}, and putting back what was there before failed too",

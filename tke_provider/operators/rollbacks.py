@@ -90,7 +90,8 @@ class TkeUndoReleasesOperator(TkeBaseOperator):
     the last released first, and the next one only when that serves again. The releases' records say why. A service
     that did not change stays untouched, and so does one that somebody else has released, or changed, since. One that
     did not come up was put back by its own task; where that died, or was to keep it, it is named and left to the next
-    release. A retry, or a Clear, goes on where it was, and repeats nothing.
+    release. A retry, or a Clear, goes on where it was, and repeats nothing but the events: Airflow keeps those of a
+    try that succeeds alone, so each tells of all services that are as before.
 
     :param releases: by service, what its deploy returned, or nothing where it did not come so far; in the order in
         which they were released.
@@ -176,12 +177,12 @@ class TkeUndoReleasesOperator(TkeBaseOperator):
         from tke_provider.clients.releases import ServiceRelease, history
 
         records = await history(cluster, self.namespace, service)
-        if not release and records and records[0].stage in {Stage.APPLYING, Stage.UNDOING}:
+        if not release and records and records[0].stage in {Stage.APPLYING, Stage.UNDOING, Stage.ABANDONED}:
             return f"release {records[0].revision} by {records[0].op} did not end, and was left alone"
         if not release:
             return "this run released nothing that stayed"
         record = next((each for each in records if each.op == release["op"]), None)
-        if record is None or record.stage is Stage.ROLLED_BACK:
+        if record is None or (record.stage is Stage.ROLLED_BACK and record is not records[0]):
             return "was put back already"
         if record is not records[0]:
             raise ConflictError(
@@ -189,7 +190,8 @@ class TkeUndoReleasesOperator(TkeBaseOperator):
             )
         if record.diff and not record.diff["objects"]:
             return "did not change in this run"
-        await self._undo(ServiceRelease(cluster, record))
+        if record.stage is not Stage.ROLLED_BACK:
+            await self._undo(ServiceRelease(cluster, record))
         return self._announce(context, records)
 
     async def _undo(self, release: ServiceRelease) -> None:
@@ -197,6 +199,8 @@ class TkeUndoReleasesOperator(TkeBaseOperator):
         service = release.record.service
         try:
             await release.hold()
+            # Only from here on can nobody else release it: what was read before may be history by now.
+            release = await release.find(release.cluster, self.namespace, service, release.record.op)
             taken = await release.taken()
             for done in await release.undo(self._reason):
                 self.log.warning("Undone: %s", done)

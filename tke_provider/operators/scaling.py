@@ -7,7 +7,8 @@ import time
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from tke_provider.clients import leases
-from tke_provider.clients.pools import newest_activity, rules_of, whole_pool
+from tke_provider.clients.pools import newest_activity, reopen, rules_of, whole_pool
+from tke_provider.clients.rehearsals import look_at_pool, look_at_service
 from tke_provider.clients.scaling import APPS, find_number, resize, resize_pool
 from tke_provider.domain.choices import check_choice
 from tke_provider.domain.manifests import ObjectRef, annotation
@@ -28,24 +29,11 @@ from tke_provider.domain.scaling import (
     written,
 )
 from tke_provider.domain.verdicts import State, Verdict
-from tke_provider.exceptions import (
-    ConflictError,
-    DeadlineError,
-    InconclusiveError,
-    InputError,
-    RolloutError,
-    TkeError,
-)
+from tke_provider.exceptions import ConflictError, DeadlineError, InconclusiveError, InputError, RolloutError, TkeError
 from tke_provider.hooks.kubernetes import TkeKubernetesHook
 from tke_provider.links.console import ClusterLink, NodePoolLink, WorkloadLink
-from tke_provider.operators.base import (
-    TkeWaitingOperator,
-    first_found,
-    open_cluster,
-    open_tke,
-    operation_of,
-    recall,
-)
+from tke_provider.operators.base import TkeWaitingOperator, first_found, open_cluster, open_tke, operation_of, recall
+from tke_provider.operators.rehearsals import TkeRehearsableOperator
 from tke_provider.triggers.scaling import NodePoolTrigger, ScaleTrigger, SizeTrigger
 
 if TYPE_CHECKING:
@@ -56,6 +44,7 @@ if TYPE_CHECKING:
     from tke_provider.clients.kubernetes import Cluster
     from tke_provider.clients.tke import Tke
     from tke_provider.domain.clusters import NodePool
+    from tke_provider.domain.rehearsals import Line
 
 OnOwner = Literal["refuse", "bounds"]
 
@@ -63,7 +52,7 @@ _BEFORE = "before"
 _KINDS = ("Deployment", "StatefulSet")
 
 
-class TkeScaleServiceOperator(TkeWaitingOperator):
+class TkeScaleServiceOperator(TkeRehearsableOperator, TkeWaitingOperator):
     """Set the number of pods of a service, and wait until every one of them is available.
 
     Looks before it writes, and writes nothing where the size is right. The workload is annotated with the operation
@@ -81,6 +70,8 @@ class TkeScaleServiceOperator(TkeWaitingOperator):
         ``replicas``. Its upper bound is never raised.
     :param region: of the cluster; default: the connection's.
     :param timeout: seconds to wait until the pods are available.
+    :param dry_run: only say what would be changed; see
+        :class:`~tke_provider.operators.rehearsals.TkeRehearsableOperator`.
     :returns: a :class:`~tke_provider.domain.scaling.Decision`.
     :raises InputError: when the size lies outside the bounds, or there is no such service. Nothing was changed.
     :raises OwnedError: when something else writes the size. Nothing was changed.
@@ -150,6 +141,12 @@ class TkeScaleServiceOperator(TkeWaitingOperator):
             raise InputError(f"{self.kind} {self.name} is no service", way_out=f"name a {' or a '.join(_KINDS)}")
         return ObjectRef(self.api_version, self.kind, self.namespace, self.name)
 
+    async def rehearse(self, context: Context) -> list[Line]:
+        """Say what would become of the size, or of its owner's bounds."""
+        ref, size, operation = self.ref, self.size, operation_of(context).id
+        async with await open_cluster(self) as cluster:
+            return [await look_at_service(cluster, ref, size, operation, on_owner=self.on_owner)]
+
     async def perform(self, context: Context) -> Any:
         """Resize and wait; a task that is killed meanwhile gives its lease back."""
         try:
@@ -208,8 +205,8 @@ class TkeScaleServiceOperator(TkeWaitingOperator):
         }
 
 
-class TkeScaleNodePoolOperator(TkeWaitingOperator):
-    """Set the number of nodes of a pool, and wait until every one of them is ready and open to pods.
+class TkeScaleNodePoolOperator(TkeRehearsableOperator, TkeWaitingOperator):
+    """Set the number of nodes of a pool, and wait until cloud and Kubernetes have each of them ready and open to pods.
 
     Works on regular and native pools. Looks before every write and writes nothing where the pool is right; a lost
     answer or a killed worker is looked up, never repeated blindly, and min ≤ size ≤ max holds after every write. It
@@ -229,6 +226,8 @@ class TkeScaleNodePoolOperator(TkeWaitingOperator):
     :param direction: only ``up`` or only ``down``: a pool that lies beyond ``desired`` is left alone. Default: both.
     :param region: of the cluster; default: the connection's.
     :param timeout: seconds for all writes, and again for the nodes to come or go.
+    :param dry_run: only say what would be changed; see
+        :class:`~tke_provider.operators.rehearsals.TkeRehearsableOperator`.
     :returns: a :class:`~tke_provider.domain.scaling.Decision`.
     :raises InputError: when the size lies outside the bounds, or the pool does not exist or has no size. Nothing was
         changed.
@@ -285,6 +284,14 @@ class TkeScaleNodePoolOperator(TkeWaitingOperator):
         """The checked number of nodes."""
         return whole_number("desired", self.desired)
 
+    async def rehearse(self, context: Context) -> list[Line]:
+        """Say what would become of the size and its bounds."""
+        operation = operation_of(context).id
+        async with await open_tke(self) as tke, await self._cluster() as cluster:
+            pool = await self._find(tke)
+            plan = (lambda _: ()) if against(pool, self.size, self.direction) else self._steps
+            return [await look_at_pool(tke, cluster, pool, operation, plan, self.size)]
+
     async def perform(self, context: Context) -> Decision:
         """Leave the pool alone where it lies beyond the size in the only direction allowed, else bring it there."""
         async with await open_tke(self) as tke:
@@ -310,6 +317,7 @@ class TkeScaleNodePoolOperator(TkeWaitingOperator):
             leases.kept(cluster, lease, operation, and_beyond=True),
         ):
             pool = await self._find(tke)
+            await reopen(cluster, pool.id)
             seen = await newest_activity(tke, pool) if self._steps(pool) else ""
             before = first_found(context, _BEFORE, {"size": written(pool), "seen": seen})
             self._seen = str(before["seen"])

@@ -11,7 +11,8 @@ from tke_provider.domain.images import Image, ImageDict
 from tke_provider.domain.smoke_tests import PROBES, Probe, SmokeTest
 from tke_provider.domain.verdicts import State, Verdict
 from tke_provider.exceptions import ChecksFailedError, InputError
-from tke_provider.operators.base import TkeWaitingOperator
+from tke_provider.links.console import ClusterLink
+from tke_provider.operators.base import TkeWaitingOperator, locate
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -73,6 +74,7 @@ class TkeSmokeTestOperator(TkeWaitingOperator):
         "tke_conn_id",
         "url",
     )
+    operator_extra_links = (ClusterLink(),)
 
     def __init__(
         self,
@@ -121,6 +123,8 @@ class TkeSmokeTestOperator(TkeWaitingOperator):
         self._test()
         if self.image:
             Image.parse(self.image)
+        if not self.url:
+            await locate(self)
 
     def trigger(self, context: Context, deadline: float) -> SmokeTestTrigger:  # noqa: ARG002  # the inputs say it all
         """Return what asks."""

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from tke_provider.domain.assets import release_uri
 from tke_provider.exceptions import InputError, TkeError
 from tke_provider.plugin import events, plans
-from tke_provider.plugin.looks import PATIENCE, Looks, no_answer
+from tke_provider.plugin.looks import PATIENCE, Looks, Place, no_answer
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -37,7 +37,13 @@ def router() -> APIRouter:
 
     routes = APIRouter(prefix="/api", dependencies=[Depends(requires_access_asset("GET"))], include_in_schema=False)
 
-    looks = Looks(lambda place: look(*place))
+    looks = Looks(look)
+
+    async def at(cluster: str, namespace: str, service: str) -> Place:
+        way = await run_in_threadpool(events.way_to, release_uri(cluster, namespace, service))
+        if way is None:
+            raise HTTPException(404, "nothing was released there")
+        return Place(cluster, namespace, service, way)
 
     @routes.get("/releases")
     async def releases(dag_id: str = "", run_id: str = "", task_id: str = "") -> list[dict[str, Any]]:
@@ -45,15 +51,11 @@ def router() -> APIRouter:
 
     @routes.get("/live")
     async def live(cluster: str, namespace: str, service: str) -> dict[str, Any]:
-        if not await run_in_threadpool(events.is_known, release_uri(cluster, namespace, service)):
-            raise HTTPException(404, "nothing was released there")
-        return await looks.at((cluster, namespace, service))
+        return await looks.at(await at(cluster, namespace, service))
 
     @routes.get("/changes")
     async def changes(cluster: str, namespace: str, service: str, revision: int) -> dict[str, Any]:
-        if not await run_in_threadpool(events.is_known, release_uri(cluster, namespace, service)):
-            raise HTTPException(404, "nothing was released there")
-        return await changed(cluster, namespace, service, revision)
+        return await changed(await at(cluster, namespace, service), revision)
 
     @routes.get("/calendars")
     async def calendars() -> list[dict[str, Any]]:
@@ -62,39 +64,39 @@ def router() -> APIRouter:
     return routes
 
 
-async def look(cluster_id: str, namespace: str, service: str) -> dict[str, Any]:
+async def look(place: Place) -> dict[str, Any]:
     """Ask the cluster how a service is; whatever keeps it from answering is an answer, too."""
     from tke_provider.clients.observations import observe
 
     async def ask(cluster: Cluster) -> dict[str, Any]:
-        observation, records = await observe(cluster, namespace, service)
+        observation, records = await observe(cluster, place.namespace, place.service)
         return {**dataclasses.asdict(observation), **_history(records)}
 
-    return await _asked(cluster_id, ask, {"health": "unknown"})
+    return await _asked(place, ask, {"health": "unknown"})
 
 
-async def changed(cluster_id: str, namespace: str, service: str, revision: int) -> dict[str, Any]:
+async def changed(place: Place, revision: int) -> dict[str, Any]:
     """Return what a release changed (``markdown``), or the ``reason`` why that cannot be told."""
     from tke_provider.clients.releases import numbered
 
     async def ask(cluster: Cluster) -> dict[str, Any]:
-        record = await numbered(cluster, namespace, service, revision)
+        record = await numbered(cluster, place.namespace, place.service, revision)
         if record is None or record.diff is None:
             return {"reason": "the record of this release is gone, or holds no diff"}
         return {"markdown": record.diff["markdown"]}
 
-    return await _asked(cluster_id, ask, {})
+    return await _asked(place, ask, {})
 
 
 async def _asked(
-    cluster_id: str, ask: Callable[[Cluster], Awaitable[dict[str, Any]]], unknown: dict[str, Any]
+    place: Place, ask: Callable[[Cluster], Awaitable[dict[str, Any]]], unknown: dict[str, Any]
 ) -> dict[str, Any]:
     """Return what the cluster says, or why it says nothing."""
     from tke_provider.hooks.kubernetes import TkeKubernetesHook
 
     async def answer() -> dict[str, Any]:
-        hook = TkeKubernetesHook("tke_default", cluster_id)
-        _check_leads_to(cluster_id, await hook.connection())
+        hook = TkeKubernetesHook(place.way.connection, place.cluster, place.way.region or None)
+        _check_leads_to(place.cluster, await hook.connection())
         async with await hook.cluster() as cluster:
             return await ask(cluster)
 
@@ -114,7 +116,7 @@ def _check_leads_to(cluster_id: str, connection: TkeConnection) -> None:
     here = connection.cluster_id
     if connection.kubeconfig_secret and here and here.lower() != cluster_id.lower():
         raise InputError(
-            f"The board looks through connection tke_default, whose kubeconfig leads to {here} and not to {cluster_id}",
+            f"The kubeconfig of connection {connection.conn_id} leads to {here} and not to {cluster_id}",
             way_out=f"if it is that cluster, name {cluster_id} as the connection's default cluster; else read there",
         )
 
@@ -124,12 +126,14 @@ def _history(records: list[Record]) -> dict[str, Any]:
     from tke_provider.domain.dora import figures
 
     now = datetime.now(timezone.utc)
-    shown = ("revision", "commit", "strategy", "reason", "who", "approver", "restores")
+    shown = ("revision", "commit", "strategy", "reason", "who", "approver", "restores", "checks", "duration")
     return {
         "records": [
             {name: getattr(record, name) for name in shown}
             | {
                 "stage": record.stage.value,
+                "images": record.digests,
+                "way_back": dict(record.previous),
                 "changes": counts_in_words(record.diff["counts"]) if record.diff else "",
                 "started": record.started and record.started.isoformat(),
                 "finished": record.finished and record.finished.isoformat(),

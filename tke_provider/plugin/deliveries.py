@@ -15,9 +15,9 @@ import logging
 import threading
 import time
 from datetime import datetime, timedelta, timezone
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
-from tke_provider.exceptions import TkeError
+from tke_provider.exceptions import InputError, NotFoundError, TkeError
 from tke_provider.plugin import runs
 
 if TYPE_CHECKING:
@@ -63,28 +63,61 @@ class Intent:
 
     @classmethod
     def of(cls, entry: Log) -> Intent:
-        """Read what ``entry`` wrote."""
-        extra = json.loads(entry.extra or "{}")
-        return cls(entry.dag_id or "", entry.run_id or "", extra["conf"], entry.owner or "", extra["line"])
+        """Read what ``entry`` wrote.
+
+        :raises InputError: when it is not what was written.
+        """
+        try:
+            extra = json.loads(entry.extra or "")
+            return cls(entry.dag_id or "", entry.run_id or "", dict(extra["conf"]), entry.owner or "", extra["line"])
+        except (KeyError, TypeError, ValueError) as error:
+            cause, way_out = f"{type(error).__name__}: {error}", "find out who else writes to it"
+            raise InputError("Its entry of the audit log cannot be read", cause=cause, way_out=way_out) from error
 
 
-def accept(intents: Sequence[Intent]) -> tuple[list[Intent], bool]:
-    """Keep the intents of one delivery, which are of one DAG.
+class Kept(NamedTuple):
+    """What became of a delivery.
 
-    :return: those that are new, and whether their runs will wait because the DAG is paused.
+    :param new: its intents that were not known.
+    :param waits: whether their runs will wait, because the DAG is paused.
+    """
+
+    new: list[Intent]
+    waits: bool
+
+
+def accept(deliveries: Sequence[Sequence[Intent]]) -> list[Kept | InputError]:
+    """Keep the intents of deliveries, all of one DAG, in one transaction: when this returns, none of them is lost.
+
+    What a delivery writes is of bounded size and checked before, so that none can break the transaction of the others.
+
+    :return: what became of each, or why the DAG refuses its parameters.
     :raises NotFoundError: when there is no such DAG.
     :raises UnavailableError: when its file cannot be imported.
-    :raises InputError: when the DAG refuses the parameters.
+    :raises InputError: when the DAG is not to be started by hand.
     """
     from airflow.utils.session import create_session
 
+    if not deliveries:
+        return []
+    dag_id = deliveries[0][0].dag_id
     # One at a time: equal deliveries arrive at once. Those of another server become one run when it is started.
     with _claiming, create_session() as session:
-        waits = runs.check(session, intents[0].dag_id, [each.conf for each in intents])
-        known = _known(session, intents[0].dag_id, [each.run_id for each in intents])
-        new = [each for each in intents if each.run_id not in known]
-        session.add_all(each.entry() for each in new)
-    return new, waits
+        dag, waits = runs.ready(session, dag_id)
+        known = _known(session, dag_id, [each.run_id for intents in deliveries for each in intents])
+        became: list[Kept | InputError] = []
+        for intents in deliveries:
+            new = [each for each in intents if each.run_id not in known]
+            try:
+                for each in new:
+                    runs.validate(dag, each.conf)
+            except InputError as error:
+                became.append(error)
+                continue
+            known |= {each.run_id for each in new}
+            session.add_all(each.entry() for each in new)
+            became.append(Kept(new, waits))
+    return became
 
 
 def _known(session: Session, dag_id: str, run_ids: Collection[str]) -> set[str]:
@@ -107,17 +140,24 @@ def accepted() -> list[int]:
         return list(session.scalars(select(Log.id).where(Log.event == ACCEPTED).order_by(Log.id)))
 
 
-def start(number: int) -> None:
-    """Start the run of an entry; where that fails, it is tried again until it is given up."""
+def start(number: int) -> bool:
+    """Start the run of an entry; return whether that is settled, or to be tried again."""
     try:
         _start(number)
     except TkeError as error:
-        _put_off(number, str(error))
+        return _put_off(number, str(error), vain=_in_vain(error))
     except Exception as error:
         # One that cannot be started must not keep the others; nor may the loop end.
         log.exception("A delivery that was accepted could not be started")
         with contextlib.suppress(Exception):  # the same database that may just have failed
-            _put_off(number, f"{type(error).__name__}, see above")
+            return _put_off(number, f"{type(error).__name__}, see above")
+        return False
+    return True
+
+
+def _in_vain(error: TkeError) -> bool:
+    """Whether the next try would fail, too. A DAG that is missing may be so for as long as its file is read anew."""
+    return isinstance(error, InputError) and not isinstance(error, NotFoundError)
 
 
 def _start(number: int) -> None:
@@ -138,19 +178,26 @@ def _start(number: int) -> None:
         entry.event = STARTED
 
 
-def _put_off(number: int, why: str) -> None:
+def _put_off(number: int, why: str, *, vain: bool = False) -> bool:
+    """Say why a run is not started; return whether it is given up.
+
+    :param vain: whether no later try can do better.
+    """
     from airflow.models import Log
     from airflow.utils.session import create_session
 
     with create_session() as session:
         entry = session.get(Log, number)
         if entry is None or entry.event != ACCEPTED:
-            return
-        late = entry.dttm is not None and datetime.now(timezone.utc) - entry.dttm > PATIENCE
-        if late:
+            return True
+        what = f"Run {entry.run_id} of {entry.dag_id}, for {entry.owner}, is not started"
+        given_up = vain or (entry.dttm is not None and datetime.now(timezone.utc) - entry.dttm > PATIENCE)
+        if given_up:
             entry.event = GIVEN_UP
-        level, what = (logging.ERROR, "given up") if late else (logging.WARNING, f"tried again in {AGAIN:g} seconds")
-        log.log(level, "Run %s is not started, and %s: %s", entry.run_id, what, why)
+            log.error("%s, and given up: %s Then let the sender deliver it again.", what, why)
+        else:
+            log.warning("%s, and tried again in %g seconds: %s", what, AGAIN, why)
+        return given_up
 
 
 class Starter:
@@ -159,6 +206,7 @@ class Starter:
     def __init__(self) -> None:
         self._wanted = asyncio.Event()
         self._answering = 0
+        self._later: dict[int, float] = {}
 
     @contextlib.contextmanager
     def answering(self) -> Iterator[None]:
@@ -193,10 +241,19 @@ class Starter:
         while True:
             self._wanted.clear()
             try:
-                for number in await asyncio.to_thread(accepted):
-                    await self._quiet()
-                    await asyncio.to_thread(start, number)
+                await self._pass()
             except Exception:
                 log.exception("Cannot look for accepted deliveries, trying again in %g seconds", AGAIN)
             with contextlib.suppress(asyncio.TimeoutError):
                 await asyncio.wait_for(self._wanted.wait(), AGAIN)
+
+    async def _pass(self) -> None:
+        """Start what is due: what could not be started waits for its time, however often new ones arrive."""
+        numbers = await asyncio.to_thread(accepted)
+        self._later = {number: self._later[number] for number in numbers if number in self._later}
+        for number in numbers:
+            if self._later.get(number, 0.0) > time.monotonic():
+                continue
+            await self._quiet()
+            if not await asyncio.to_thread(start, number):
+                self._later[number] = time.monotonic() + AGAIN

@@ -5,13 +5,25 @@ Drawing the board asks nobody else: it is there when the cloud is not.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 from tke_provider.domain.assets import SCHEME
 
+_DEFAULT = "tke_default"
 MOST = 1000
 """How many services are read at most."""
+
+
+class Way(NamedTuple):
+    """How a cluster is reached: as by the task that released there.
+
+    :param connection: of type ``tke``.
+    :param region: empty for the connection's.
+    """
+
+    connection: str = _DEFAULT
+    region: str = ""
 
 
 def releases(dag_id: str = "", run_id: str = "", task_id: str = "") -> list[dict[str, Any]]:
@@ -51,6 +63,7 @@ def releases(dag_id: str = "", run_id: str = "", task_id: str = "") -> list[dict
 
 def _told(event: Any, uri: str) -> dict[str, Any]:
     """Return what is drawn. Where it is, the address says: an event can be posted by hand, and tell anything."""
+    way = _way(event)
     parts = urlsplit(uri)
     namespace, _, service = parts.path.strip("/").partition("/")
     return {
@@ -59,6 +72,8 @@ def _told(event: Any, uri: str) -> dict[str, Any]:
         "namespace": namespace,
         "service": service,
         "uri": uri,
+        "connection": way.connection,
+        "region": way.region,
         "at": event.timestamp.isoformat(),
         "dag_id": event.source_dag_id,
         "run_id": event.source_run_id,
@@ -66,11 +81,31 @@ def _told(event: Any, uri: str) -> dict[str, Any]:
     }
 
 
-def is_known(uri: str) -> bool:
-    """Whether something was ever released there; nothing else is asked of a cluster on behalf of a reader."""
-    from airflow.models.asset import AssetModel
+def way_to(uri: str) -> Way | None:
+    """Return the way of the newest release there; None where nothing was ever released.
+
+    Nothing else is asked of a cluster on behalf of a reader.
+    """
+    from airflow.models.asset import AssetEvent, AssetModel
     from airflow.utils.session import create_session
     from sqlalchemy import select
 
+    asset_id = select(AssetModel.id).where(AssetModel.uri == uri).limit(1)
+    told = (
+        select(AssetEvent)
+        .where(AssetEvent.asset_id.in_(asset_id), AssetEvent.source_task_id.is_not(None))
+        .order_by(AssetEvent.id.desc())
+        .limit(1)
+    )
     with create_session() as session:
-        return session.scalar(select(AssetModel.id).where(AssetModel.uri == uri).limit(1)) is not None
+        if session.scalar(asset_id) is None:
+            return None
+        event = session.scalar(told)
+        return _way(event) if event else Way()
+
+
+def _way(event: Any) -> Way:
+    """Return what the releasing task told. Whoever posts an event by hand chooses no connection to look through."""
+    if not event.source_task_id:
+        return Way()
+    return Way(str(event.extra.get("connection") or _DEFAULT), str(event.extra.get("region") or ""))

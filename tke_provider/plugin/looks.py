@@ -12,7 +12,9 @@ import dataclasses
 import math
 import time
 from datetime import datetime, timezone
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from tke_provider.plugin.events import Way
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -24,8 +26,14 @@ AT_ONCE = 8
 PATIENCE = 5.0
 """Seconds that a cluster has to say how a service is, the turn of the service included."""
 
-Place: TypeAlias = tuple[str, str, str]
-"""Cluster, namespace and service."""
+
+class Place(NamedTuple):
+    """A service in a cluster, and how the cluster is reached."""
+
+    cluster: str
+    namespace: str
+    service: str
+    way: Way = Way()
 
 
 def no_answer(seconds: float) -> str:
@@ -84,5 +92,5 @@ class Looks:
         return answer
 
     async def _in_turn(self, place: Place) -> dict[str, Any]:
-        async with self._turns[place[0]]:
+        async with self._turns[place.cluster]:
             return await self._look(place)

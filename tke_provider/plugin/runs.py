@@ -21,14 +21,13 @@ if TYPE_CHECKING:
     from sqlalchemy.sql.dml import Update
 
 
-def check(session: Session, dag_id: str, confs: Collection[Mapping[str, str]]) -> bool:
-    """Check that a DAG would take these parameters now; return whether its runs wait because it is paused.
+def ready(session: Session, dag_id: str) -> tuple[SerializedDAG, bool]:
+    """Return a DAG that takes runs now, and whether they will wait because it is paused.
 
     :raises NotFoundError: when there is no such DAG.
     :raises UnavailableError: when its file cannot be imported: a run would be of an older version of it.
-    :raises InputError: when the DAG refuses the parameters, or is not to be started by hand.
+    :raises InputError: when it is not to be started by hand.
     """
-    from airflow.exceptions import ParamValidationError
     from airflow.models.dag import DagModel
     from airflow.utils.types import DagRunType
 
@@ -40,13 +39,20 @@ def check(session: Session, dag_id: str, confs: Collection[Mapping[str, str]]) -
     allowed = getattr(found, "allowed_run_types", None)  # Airflow 3.2 has it
     if allowed is not None and DagRunType.MANUAL not in allowed:
         raise InputError(f"DAG {dag_id} allows no manual runs", way_out="allow them, or name another DAG")
-    params = _latest(session, dag_id).params
+    return _latest(session, dag_id), bool(found.is_paused)
+
+
+def validate(dag: SerializedDAG, conf: Mapping[str, str]) -> None:
+    """Check the parameters of a run.
+
+    :raises InputError: when the DAG refuses them.
+    """
+    from airflow.exceptions import ParamValidationError
+
     try:
-        for conf in confs:
-            params.deep_merge(dict(conf)).validate()
+        dag.params.deep_merge(dict(conf)).validate()
     except (ParamValidationError, ValueError) as error:
-        raise _refused(dag_id, error) from error
-    return bool(found.is_paused)
+        raise _refused(dag.dag_id, error) from error
 
 
 def existing(session: Session, dag_id: str, run_ids: Collection[str]) -> set[str]:
@@ -63,16 +69,17 @@ def start(session: Session, dag_id: str, run_id: str, conf: Mapping[str, str], b
 
     :param by: shown in Airflow as who triggered the run.
 
-    Errors are those of :func:`check`.
+    Errors are those of :func:`ready` and :func:`validate`.
     """
     from airflow.utils.state import DagRunState
     from airflow.utils.types import DagRunTriggeredByType, DagRunType
 
     if existing(session, dag_id, [run_id]):
         return False
-    check(session, dag_id, [conf])
+    dag, _ = ready(session, dag_id)
+    validate(dag, conf)
     try:
-        _latest(session, dag_id).create_dagrun(
+        dag.create_dagrun(
             run_id=run_id,
             run_after=datetime.now(timezone.utc),
             conf=dict(conf),

@@ -2,6 +2,7 @@
 
 A delivery is measured, its sender authenticated over the raw bytes, and only then read. What it asks for is kept before
 it is answered, so that an answer of 202 means that the commit is not lost; the run is started after the answer.
+Deliveries of one source that wait together are judged together, and kept in one transaction (``rounds``).
 
 The same body starts one run, whatever its headers say: hosts sign the body, and the delivery's id is a header that
 whoever repeats a delivery can change. The run is found by its id in Airflow's database, so that holds over restarts and
@@ -11,19 +12,23 @@ for any number of API servers. Rates are counted in each API server.
 from __future__ import annotations
 
 import asyncio
+import collections
+import contextlib
 import dataclasses
+import functools
 import hashlib
 import logging
 import time
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from tke_provider.domain.pushes import line_of, run_id_of
 from tke_provider.domain.senders import SENDERS, is_authentic, payload_of
 from tke_provider.exceptions import InputError, NotFoundError, TkeError
+from tke_provider.plugin.rounds import Rounds
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from fastapi import APIRouter
     from starlette.requests import Request
@@ -31,7 +36,7 @@ if TYPE_CHECKING:
 
     from tke_provider.domain.pushes import Push
     from tke_provider.hooks.webhooks import Source
-    from tke_provider.plugin.deliveries import Starter
+    from tke_provider.plugin.deliveries import Intent, Kept, Starter
 
 MAX_BODY = 1 << 20
 """Bytes. GitHub sends up to 25 MB for pushes of thousands of commits; those are refused, and said in the log."""
@@ -40,10 +45,18 @@ MAX_HEADERS = 16 << 10
 PATIENCE = 10.0
 """Seconds that a body may take to arrive; what hosts wait for an answer."""
 AT_ONCE = 128
-"""Deliveries that are read at a time, each up to the size above."""
+"""Deliveries of a source that are read at a time, each up to the size above."""
 THREADS = 8
+"""Sources that are judged at a time."""
 _LONGEST_LINE = 500
 log = logging.getLogger(__name__)
+
+
+class Delivery(NamedTuple):
+    """What arrived, its headers with names in lower case."""
+
+    headers: Mapping[str, str]
+    body: bytes
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -86,40 +99,62 @@ class Rates:
         return 0
 
 
+class Places:
+    """How many deliveries are read at a time, so that nobody can fill the memory, nor keep the others out.
+
+    Each source that has proved itself has places of its own; whoever has not, under whatever name, shares as many.
+    """
+
+    def __init__(self) -> None:
+        self._proved: set[str] = set()
+        self._taken: collections.Counter[str] = collections.Counter()
+
+    @contextlib.contextmanager
+    def taken(self, source: str) -> Iterator[bool]:
+        """Take a place; yields whether there was one."""
+        pool = source.lower() if source.lower() in self._proved else ""
+        self._taken[pool] += 1
+        try:
+            yield self._taken[pool] <= AT_ONCE
+        finally:
+            self._taken[pool] -= 1
+
+    def proved(self, source: str) -> None:
+        """Give a source places of its own."""
+        self._proved.add(source.lower())
+
+
 def router(starter: Starter) -> APIRouter:
     """Return the routes of the receiver.
 
     :param starter: starts what was taken, after the answer.
     """
-    from anyio import CapacityLimiter, to_thread
     from fastapi import APIRouter
     from starlette.background import BackgroundTask
     from starlette.responses import JSONResponse
 
-    # Threads of its own: a flood of deliveries leaves Airflow its own.
-    routes, rates, threads = APIRouter(), Rates(), CapacityLimiter(THREADS)
-    reading = 0
+    routes, places = APIRouter(), Places()
+    rounds: Rounds[Delivery, Answer] = Rounds(functools.partial(answers_to, Rates()), THREADS)
 
     async def answered(source: str, request: Request) -> Answer:
-        nonlocal reading
-        if reading >= AT_ONCE:
-            return Answer(HTTPStatus.TOO_MANY_REQUESTS, "too many deliveries at once", retry_after=1)
-        reading += 1
-        try:
+        with places.taken(source) as free:
+            if not free:
+                return Answer(HTTPStatus.TOO_MANY_REQUESTS, "too many deliveries at once", retry_after=1)
             body = _unreadable(request) or await _body(request)
             if isinstance(body, Answer):
                 return body
             headers = {name.lower(): value for name, value in request.headers.items()}
             with starter.answering():
-                return await to_thread.run_sync(answer_to, source, headers, body, rates, limiter=threads)
-        finally:
-            reading -= 1
+                return await rounds.join(source, Delivery(headers, body))
 
     async def receive(source: str, request: Request) -> Response:
         answer = await answered(source, request)
         answer.log(source)
+        after = None
+        if answer.status < HTTPStatus.MULTIPLE_CHOICES:
+            places.proved(source)
+            after = BackgroundTask(starter.wake)
         more = {"Retry-After": str(answer.retry_after)} if answer.retry_after else None
-        after = BackgroundTask(starter.wake) if answer.status < HTTPStatus.MULTIPLE_CHOICES else None
         return JSONResponse(answer.told(), answer.status, more, background=after)
 
     # Not by decorator: the annotations of a nested function are text that FastAPI could not resolve.
@@ -134,56 +169,76 @@ def _request_type() -> type[Any]:
     return Request
 
 
-def answer_to(name: str, headers: dict[str, str], body: bytes, rates: Rates) -> Answer:
-    """Judge one delivery, and keep what it asks for. Every way out is an answer."""
-    try:
-        return _judged(name, headers, body, rates)
-    except TkeError as error:
-        ours = isinstance(error, NotFoundError) or not isinstance(error, InputError)
-        return Answer(HTTPStatus.SERVICE_UNAVAILABLE if ours else HTTPStatus.BAD_REQUEST, str(error))
-    except Exception as error:
-        # The door to strangers: whatever breaks behind it, such as the database, is nothing for them to read.
-        log.exception("A delivery could not be judged")
-        return Answer(HTTPStatus.SERVICE_UNAVAILABLE, f"{type(error).__name__}, see above")
-
-
-def _judged(name: str, headers: dict[str, str], body: bytes, rates: Rates) -> Answer:
+def answers_to(rates: Rates, name: str, deliveries: Sequence[Delivery]) -> list[Answer]:
+    """Judge deliveries of one source that wait together, and keep what they ask for. Every way out is an answer."""
     from tke_provider.hooks.webhooks import WebhookHook
 
     try:
         source = WebhookHook(name).source()
     except NotFoundError:
-        return Answer(HTTPStatus.NOT_FOUND, "there is no such source")
+        return [Answer(HTTPStatus.NOT_FOUND, "there is no such source")] * len(deliveries)
     except InputError as error:
-        return Answer(HTTPStatus.SERVICE_UNAVAILABLE, str(error))
-    if not is_authentic(source.sender, source.secret, headers, body, time.time()):
-        return Answer(HTTPStatus.UNAUTHORIZED, "its signature is missing, wrong or too old")
-    if wait := rates.take(name.lower(), source.per_minute):
-        said = f"more than {source.per_minute} deliveries a minute"
-        return Answer(HTTPStatus.TOO_MANY_REQUESTS, said, retry_after=wait)
-    return _accepted(source, headers, body)
+        return [Answer(HTTPStatus.SERVICE_UNAVAILABLE, str(error))] * len(deliveries)
+    except Exception as error:  # noqa: BLE001  # logged there
+        return [_refusal(error)] * len(deliveries)
+    asked = [_asked(rates, source, each) for each in deliveries]
+    kept = iter(_kept([each for each in asked if not isinstance(each, Answer)]))
+    return [each if isinstance(each, Answer) else next(kept) for each in asked]
 
 
-def _accepted(source: Source, headers: dict[str, str], body: bytes) -> Answer:
-    from tke_provider.plugin.deliveries import Intent, accept
+def _refusal(error: Exception) -> Answer:
+    """Return the answer to what failed: the sender's own mistake is told, ours is logged."""
+    if isinstance(error, TkeError):
+        ours = isinstance(error, NotFoundError) or not isinstance(error, InputError)
+        return Answer(HTTPStatus.SERVICE_UNAVAILABLE if ours else HTTPStatus.BAD_REQUEST, str(error))
+    # The door to strangers: whatever breaks behind it, such as the database, is nothing for them to read.
+    log.error("A delivery could not be judged", exc_info=error)
+    return Answer(HTTPStatus.SERVICE_UNAVAILABLE, f"{type(error).__name__}, see above")
 
-    pushes = SENDERS[source.sender].read(headers, payload_of(headers, body))
+
+def _asked(rates: Rates, source: Source, delivery: Delivery) -> list[Intent] | Answer:
+    """Return the runs that a delivery asks for, or the answer to one that asks for none."""
+    try:
+        if not is_authentic(source.sender, source.secret, delivery.headers, delivery.body, time.time()):
+            return Answer(HTTPStatus.UNAUTHORIZED, "its signature is missing, wrong or too old")
+        if wait := rates.take(source.name.lower(), source.per_minute):
+            said = f"more than {source.per_minute} deliveries a minute"
+            return Answer(HTTPStatus.TOO_MANY_REQUESTS, said, retry_after=wait)
+        return _intents(source, delivery)
+    except Exception as error:  # noqa: BLE001  # logged there
+        return _refusal(error)
+
+
+def _intents(source: Source, delivery: Delivery) -> list[Intent] | Answer:
+    from tke_provider.plugin.deliveries import Intent
+
+    pushes = SENDERS[source.sender].read(delivery.headers, payload_of(delivery.headers, delivery.body))
     if isinstance(pushes, str):
         return Answer(HTTPStatus.OK, f"nothing to build: {pushes}")
     wanted = [(push, source.wanted.conf(push)) for push in pushes]
     confs = {push: conf for push, conf in wanted if not isinstance(conf, str)}
     if not confs:
         return Answer(HTTPStatus.OK, f"nothing to build: {wanted[0][1]}")
-    delivery, dag_id, by = hashlib.sha256(body).hexdigest()[:32], source.wanted.dag_id, f"webhook:{source.name}"
-    intents = {
-        (run_id := run_id_of(source.name, push, delivery)): Intent(dag_id, run_id, conf, by, _line(source, push))
-        for push, conf in confs.items()
-    }
-    new, waits = accept(list(intents.values()))
-    if not new:
+    number, dag_id, by = hashlib.sha256(delivery.body).hexdigest()[:32], source.wanted.dag_id, f"webhook:{source.name}"
+    ids = {run_id_of(source.name, push, number): push for push in confs}
+    return [Intent(dag_id, run_id, confs[push], by, _line(source, push)) for run_id, push in ids.items()]
+
+
+def _kept(asked: Sequence[list[Intent]]) -> list[Answer]:
+    """Keep what several deliveries ask for, and return the answer to each."""
+    from tke_provider.plugin.deliveries import accept
+
+    try:
+        return [_refusal(each) if isinstance(each, InputError) else _taken(each) for each in accept(asked)]
+    except Exception as error:  # noqa: BLE001  # logged there
+        return [_refusal(error)] * len(asked)
+
+
+def _taken(kept: Kept) -> Answer:
+    if not kept.new:
         return Answer(HTTPStatus.OK, "it was delivered before")
-    said = "accepted; the run waits, for the DAG is paused" if waits else "accepted"
-    return Answer(HTTPStatus.ACCEPTED, said, tuple(each.run_id for each in new))
+    said = "accepted; the run waits, for the DAG is paused" if kept.waits else "accepted"
+    return Answer(HTTPStatus.ACCEPTED, said, tuple(each.run_id for each in kept.new))
 
 
 def _line(source: Source, push: Push) -> str:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from airflow.providers.standard.operators.trigger_dagrun import TriggerDagRunOperator
 from airflow.sdk import DAG, Asset, AssetWatcher, task
 
+from tke_provider.domain.pushes import short
 from tke_provider.triggers.pushes import GitHeadTrigger, TcrImageTrigger, asset_name
 
 if TYPE_CHECKING:
@@ -15,6 +16,9 @@ if TYPE_CHECKING:
 
 _OVERLAP = timedelta(minutes=1)
 """Events that are stored in the same moment need not become visible in the order of their times."""
+
+_LONGEST_NAME = 40
+"""Characters of a repository's name in a run's id, which may have 250; a tag takes up to 128 of them."""
 
 
 def pushes(git_url: str, branch: str = "main", *, git_conn_id: str | None = None, every: float = 10.0) -> Asset:
@@ -59,7 +63,9 @@ def push_dag(
 
     def run(told: Mapping[str, str]) -> dict[str, Any]:
         filled = {name: told[name] for name in ("git_url", "commit")}
-        return {"trigger_run_id": f"push__{told['number']}-{told['commit']}", "conf": {**(conf or {}), **filled}}
+        # A mirror has the same commits, and another branch may.
+        name = f"push__{short(told['git_url'], told['branch'])}__{told['number']}-{told['commit']}"
+        return {"trigger_run_id": name, "conf": {**(conf or {}), **filled}}
 
     head = pushes(git_url, branch, git_conn_id=git_conn_id, every=every)
     return _dag(dag_id, head, starts, run, latest=build == "latest", **kwargs)
@@ -84,7 +90,9 @@ def image_dag(
     """
 
     def run(told: Mapping[str, str]) -> dict[str, Any]:
-        name = f"image__{told['tag']}__{told['digest'].partition(':')[2][:12]}__{told['pushed']}"
+        place = told["repository"]
+        of = f"{place.rpartition('/')[2][:_LONGEST_NAME]}-{short(place)}"
+        name = f"image__{of}__{told['tag']}__{told['digest'].partition(':')[2][:12]}__{told['pushed']}"
         return {"trigger_run_id": name, "conf": {**(conf or {}), "image": told["image"]}}
 
     return _dag(dag_id, images(repository, tag, **(watch or {})), starts, run, **kwargs)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Literal
 
 from tke_provider.exceptions import InputError
+from tke_provider.links.commits import CommitLink
 from tke_provider.links.console import ClusterLink
 from tke_provider.sensors.base import TkeBaseSensor
 from tke_provider.triggers.manifests import DriftTrigger
@@ -52,7 +53,7 @@ class TkeDriftSensor(TkeBaseSensor):
     )
     template_ext = (".yaml", ".yml")
     template_fields_renderers = {"manifests": "yaml"}  # noqa: RUF012  # as Airflow declares it
-    operator_extra_links = (ClusterLink(),)
+    operator_extra_links = (ClusterLink(), CommitLink())
 
     def __init__(
         self,

@@ -79,8 +79,9 @@ class PushStream(SharedStreamProducer):
                 self._resolve([told], stored=False)
 
     def _begin(self) -> None:
-        for gone in self._positions.keys() - self._circle.keys():  # who goes on elsewhere moves it there
-            del self._positions[gone]
+        for gone in (self._positions.keys() | self._due.keys()) - self._circle.keys():
+            self._positions.pop(gone, None)  # who goes on elsewhere moves it there
+            self._due.pop(gone, None)
         now = time.monotonic()
         for asset, watchers in self._circle.items():
             if asset not in self._looking and self._due.get(asset, now) <= now:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import abc
 import asyncio
 import fnmatch
+import weakref
 from typing import TYPE_CHECKING, Any
 
 from airflow.triggers.base import BaseEventTrigger, TriggerEvent
@@ -27,9 +28,14 @@ if TYPE_CHECKING:
 
 LONGEST_LOOK = 30.0
 """Seconds after which a look at a host that hangs is given up."""
-Circle = dict[str, list["PushTrigger"]]
-"""Who watches in this process what shares a stream: the watchers by the asset's name."""
-_circles: dict[Hashable, Circle] = {}
+
+
+class Circle(dict[str, "list[PushTrigger]"]):
+    """Who watches in this process what shares a stream: the watchers by the asset's name."""
+
+
+_circles: weakref.WeakValueDictionary[Hashable, Circle] = weakref.WeakValueDictionary()
+"""Each for as long as its stream, or somebody who listens to it, is there."""
 
 
 def asset_name(git_url: str, branch: str) -> str:
@@ -79,11 +85,11 @@ class PushTrigger(BaseEventTrigger, abc.ABC):
             ) from error
         from tke_provider.triggers.push_streams import PushStream
 
-        return PushStream(_circles.setdefault(cls(**kwargs).shared_stream_key(), {}))
+        return PushStream(_circles.setdefault(cls(**kwargs).shared_stream_key(), Circle()))
 
     async def filter_shared_stream(self, shared_stream: AsyncIterator[Any]) -> AsyncIterator[TriggerEvent]:
         """Join those that are looked at, and tell of every news of this one."""
-        circle = _circles.setdefault(self.shared_stream_key(), {})
+        circle = _circles.setdefault(self.shared_stream_key(), Circle())
         circle.setdefault(self.asset, []).append(self)
         try:
             async for asset, told in shared_stream:

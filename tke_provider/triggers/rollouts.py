@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from tke_provider.clients.rollouts import RolloutLook
 
 _LEAST_SECONDS = 1.0  # between two looks, however much changes
-_QUIET_SECONDS = 20.0  # between two looks while nothing changes
+_QUIET_SECONDS = 20.0  # between two looks while nothing changes; fewer at first, for the events that explain it follow
 _APPS = "apps/v1"
 
 
@@ -86,6 +86,7 @@ class RolloutTrigger(TkeBaseTrigger):
         self._cluster: Cluster | None = None
         self._renewal = Renewal()
         self._settling = False
+        self._quiet = _LEAST_SECONDS
 
     # --- looking ----------------------------------------------------------------------------------------------------
 
@@ -147,11 +148,12 @@ class RolloutTrigger(TkeBaseTrigger):
     async def changed(self, timeout: float) -> None:
         """Return when something happened to a pod or workload, or it is time to look anyway."""
         await asyncio.sleep(min(_LEAST_SECONDS, timeout))
-        quiet = _QUIET_SECONDS if all(watch.works for watch in self._watches) else self.poll_interval
+        quiet = self._quiet if all(watch.works for watch in self._watches) else self.poll_interval
         if self._settling:  # that a container stays up is told by nobody
             quiet = min(quiet, SETTLE_SECONDS)
         with contextlib.suppress(asyncio.TimeoutError):
             await asyncio.wait_for(self._listener.happened.wait(), min(quiet, timeout))
+        self._quiet = _LEAST_SECONDS if self._listener.happened.is_set() else min(2 * self._quiet, _QUIET_SECONDS)
         self._listener.happened.clear()
 
     def _concerns(self, changed: dict[str, Any]) -> bool:

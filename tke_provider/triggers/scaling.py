@@ -8,7 +8,7 @@ from tke_provider.clients.leases import Renewal
 from tke_provider.clients.pools import PoolNodes, whole_pool
 from tke_provider.domain.manifests import ObjectRef
 from tke_provider.domain.scaling import assess_pool, assess_scale, assess_size, shortage
-from tke_provider.domain.verdicts import Verdict, failed
+from tke_provider.domain.verdicts import State, Verdict, failed
 from tke_provider.hooks.kubernetes import TkeKubernetesHook
 from tke_provider.hooks.tke import TkeHook
 from tke_provider.triggers.base import TkeBaseTrigger
@@ -16,6 +16,7 @@ from tke_provider.triggers.rollouts import RolloutTrigger
 
 if TYPE_CHECKING:
     from tke_provider.clients.rollouts import RolloutLook
+    from tke_provider.domain.clusters import NodePool
 
 
 class NodePoolTrigger(TkeBaseTrigger):
@@ -29,7 +30,8 @@ class NodePoolTrigger(TkeBaseTrigger):
     :param desired: the size that it was given; default: whatever it is set to.
     :param at_least: whether more is as good, as under an autoscaler.
     :param seen: id of the newest activity of the scaling group before the size was written.
-    :param operation: that holds the pool's lease meanwhile; empty where nobody writes, as in a sensor.
+    :param operation: that holds the pool's lease meanwhile, in the cluster, which is then asked about the nodes, too;
+        empty where nobody writes, as in a sensor: the cloud's word counts.
     """
 
     arguments = ("cluster_id", "node_pool", "region", "desired", "at_least", "seen", "operation")
@@ -66,6 +68,8 @@ class NodePoolTrigger(TkeBaseTrigger):
             pool = await tke.node_pool(cluster_id, self.node_pool)
             nodes = await self._nodes.get(tke, cluster_id, pool)
             verdict = assess_pool(pool, nodes, self.desired, at_least=self.at_least)
+            if verdict.state is State.PASSED and self.operation:
+                return await self._joined(pool)
             if verdict.final or pool.ready >= pool.desired or not pool.autoscaling_group_id:
                 return verdict
             why = shortage(pool, await tke.scaling_activities(pool.autoscaling_group_id), self.seen)
@@ -79,6 +83,12 @@ class NodePoolTrigger(TkeBaseTrigger):
             lease = whole_pool(self.node_pool)
             async with await self._kubernetes().cluster() as cluster:
                 await leases.release(cluster, lease.namespace, lease.name, self.operation)
+
+    async def _joined(self, pool: NodePool) -> Verdict:
+        """Look whether Kubernetes has the nodes as well: whoever writes has a way into the cluster."""
+        wanted = self.desired if self.at_least and self.desired is not None else pool.desired
+        async with await self._kubernetes().cluster() as cluster:
+            return await self._nodes.joined(cluster, pool, wanted)
 
     async def _renew(self) -> None:
         if self.operation and self._renewal.due:

@@ -78,7 +78,7 @@ class TrackTrigger(RolloutTrigger):
 
     async def look(self) -> Verdict:
         """Take every step that is due."""
-        from tke_provider.clients.releases import ServiceRelease
+        from tke_provider.clients.releases import OvertakenError, ServiceRelease
 
         async with self._open() as cluster:
             release = await ServiceRelease.find(cluster, self.namespace, self.service, self.operation)
@@ -86,8 +86,11 @@ class TrackTrigger(RolloutTrigger):
             if release.record.stage is not Stage.APPLYING:
                 return _ended(release)
             self._due = None
-            while (verdict := await self.advance(release)) is None:
-                pass
+            try:
+                while (verdict := await self.advance(release)) is None:
+                    pass
+            except OvertakenError as error:  # the same wait goes on elsewhere too: look again how far it got
+                return pending(str(error))
             return verdict
 
     async def changed(self, timeout: float) -> None:

@@ -29,7 +29,10 @@ _STEADY_SECONDS = 20.0  # a watch that held for so long is begun again at once
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Scope:
-    """What is watched, by ids alone."""
+    """What is watched, by ids alone.
+
+    :param loop: whose listeners share the watch; a thread that runs tasks of its own has another one.
+    """
 
     tke_conn_id: str
     cluster_id: str | None
@@ -37,6 +40,7 @@ class Scope:
     namespace: str
     api_version: str
     kind: str
+    loop: asyncio.AbstractEventLoop | None = None
 
 
 @dataclasses.dataclass(eq=False, slots=True)
@@ -112,6 +116,7 @@ class Watch:
 @contextlib.asynccontextmanager
 async def listen(hook: TkeKubernetesHook, scope: Scope, listener: Listener) -> AsyncIterator[Watch]:
     """Set the listener's event at every change of the scope that concerns it."""
+    scope = dataclasses.replace(scope, loop=asyncio.get_running_loop())
     watch = _shared.setdefault(scope, Watch(scope))
     watch.join(hook, listener)
     try:

@@ -50,7 +50,7 @@ async def crew(place):
 
 
 def scale(ref: ObjectRef, replicas: int, **more: Any) -> TkeScaleServiceOperator:
-    settings = {"poll_interval": 0.2, "timeout": 30, "deferrable": False, **more}
+    settings = {"poll_interval": 0.2, "timeout": 120, "deferrable": False, **more}
     where = {"namespace": ref.namespace, "name": ref.name, "kind": ref.kind, "api_version": ref.api_version}
     return TkeScaleServiceOperator(task_id="crew", replicas=replicas, **where, **settings)
 

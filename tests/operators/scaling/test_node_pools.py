@@ -52,14 +52,13 @@ def resumed(operator: TkeScaleNodePoolOperator, context: dict[str, Any], verdict
 
 
 @pytest.fixture
-def cloud(cloud, kubeconfig, monkeypatch):
-    """The emulated cloud's pools, and the live cluster that their leases lie in."""
-    cloud.connect(monkeypatch, kubeconfig_secret=kubeconfig)
-    return cloud
+def cloud(clouds):
+    """The emulated cloud's pools, and the live cluster that their leases and nodes lie in."""
+    return clouds
 
 
 def scale(desired: int | str, *, node_pool: str = "web", **more: Any) -> TkeScaleNodePoolOperator:
-    settings: dict[str, Any] = {"poll_interval": 0.01, "timeout": 20, "deferrable": False, **more}
+    settings: dict[str, Any] = {"poll_interval": 0.01, "timeout": 90, "deferrable": False, **more}
     return TkeScaleNodePoolOperator(task_id="nodes", node_pool=node_pool, desired=desired, **settings)
 
 

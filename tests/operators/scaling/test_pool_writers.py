@@ -10,9 +10,13 @@ from airflow.providers.common.compat.sdk import AirflowFailException, TaskDeferr
 
 from tests.live_cluster import run_of, until
 from tests.operators.scaling.test_node_pools import SET_SIZE, Instance, numbers, scale, writes
+from tests.operators.test_plans import joined
 from tke_provider.clients import leases
 from tke_provider.clients.kubernetes import Cluster
-from tke_provider.clients.pools import whole_pool
+from tke_provider.clients.nodes import CORDONED_BY, cordon, node_ref
+from tke_provider.clients.pools import shrinking, whole_pool
+from tke_provider.domain.clusters import PoolSettings
+from tke_provider.domain.manifests import annotation
 from tke_provider.exceptions import BusyError
 from tke_provider.hooks.tke import TkeHook
 from tke_provider.operators.node_pool_life import TkeDeleteNodePoolOperator
@@ -46,7 +50,7 @@ async def run(operator: Any, context: dict[str, Any]) -> Any:
 
 
 def apply_plan(**more: Any) -> TkeApplyScheduleOperator:
-    return TkeApplyScheduleOperator(task_id="apply", **AT, **{"poll_interval": 0.1, "pool_timeout": 20, **more})
+    return TkeApplyScheduleOperator(task_id="apply", **AT, **{"poll_interval": 0.1, "pool_timeout": 90, **more})
 
 
 def planned(run_id: str = "planned") -> dict[str, Any]:
@@ -91,8 +95,11 @@ async def test_a_plan_leaves_a_pool_alone_for_as_long_as_a_task_waits_for_its_no
 
 
 async def test_of_a_task_and_a_plan_at_the_same_time_one_is_carried_out_and_the_other_refused(clouds):
-    clouds._ask("POST", "clock", {"pool": {"mode": "seconds", "amount": 0.5}, "node": {"mode": "seconds", "amount": 1}})
-    ends = await asyncio.gather(run(scale(2), {"ti": Instance()}), run(apply_plan(), planned()), return_exceptions=True)
+    clouds._ask("POST", "clock", {"node": {"mode": "told"}})  # until one is refused, the other is not done
+    both = [asyncio.create_task(each) for each in (run(scale(2), {"ti": Instance()}), run(apply_plan(), planned()))]
+    await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
+    clouds._ask("POST", "clock", {"node": {"mode": "at once"}})
+    ends = await asyncio.gather(*both, return_exceptions=True)
     assert sorted(isinstance(end, BusyError) for end in ends) == [False, True], ends
     assert len(writes(clouds)) == 1
 
@@ -110,12 +117,12 @@ async def test_a_wait_that_a_person_ends_gives_the_pool_back(cluster, clouds):
 
 
 def configure(**settings: Any) -> TkeConfigureNodePoolOperator:
-    return TkeConfigureNodePoolOperator(task_id="set", node_pool="web", poll_interval=0.1, timeout=20, **settings)
+    return TkeConfigureNodePoolOperator(task_id="set", node_pool="web", poll_interval=0.1, timeout=90, **settings)
 
 
 def delete() -> TkeDeleteNodePoolOperator:
     more: dict[str, Any] = {"confirm": "web", "instances": "terminate", "poll_interval": 0.1, "deferrable": False}
-    return TkeDeleteNodePoolOperator(task_id="delete", node_pool="web", timeout=20, **more)
+    return TkeDeleteNodePoolOperator(task_id="delete", node_pool="web", timeout=90, **more)
 
 
 @pytest.mark.parametrize("task", [lambda: configure(maximum=20), delete], ids=["settings", "a deletion"])
@@ -198,3 +205,60 @@ async def test_what_will_never_happen_again_is_nobody_s_rule(clouds):
     await scheduled(clouds, "2020-01-01T20:00:00+08:00", **{**AGAIN, "EndTime": "2021-01-01T00:00:00+08:00"})
     await run(scale(3), {"ti": Instance()})
     assert [call["action"] for call in writes(clouds)] == [SET_SIZE]
+
+
+# --- dry runs: what would be written, and nothing is ------------------------------------------------------------------
+
+
+async def dry(clouds: EmulatedCloud, cluster: Cluster, operator: Any) -> list[tuple[str, ...]]:
+    """Rehearse; return of every row the values before and after, its state and its reason."""
+    before = await cluster.get(leases.lease_of("default", lease(clouds).name))
+    shown = await run(operator, run_of("dry"))
+    assert {
+        call["action"] for call in clouds._ask("GET", "audit", {})["calls"] if call["action"][:8] != "Describe"
+    } == set()
+    assert await cluster.get(leases.lease_of("default", lease(clouds).name)) == before, "nobody holds a lease for it"
+    return [(row["before"], row["after"], row["state"], row["reason"]) for row in shown["rows"]]
+
+
+async def test_a_dry_run_of_a_size_shows_it_and_who_stands_against_it(cluster, clouds):
+    assert await dry(clouds, cluster, scale(3, maximum=20, dry_run=True)) == [
+        ("1 in 0..10", "3 in 0..20", "to change", "as asked for")
+    ]
+    assert (await dry(clouds, cluster, scale(1, dry_run=True)))[0][2] == "unchanged"
+    assert (await dry(clouds, cluster, scale(3, direction="down", dry_run=True)))[0][2] == "unchanged"
+    with pytest.raises(AirflowFailException, match="11, which is above its maximum of 10"):
+        await run(scale(11, dry_run=True), run_of("dry"))
+    async with leases.kept(cluster, lease(clouds), "a-plan"):
+        ((*_, state, why),) = await dry(clouds, cluster, scale(3, dry_run=True))
+    assert (state, why) == ("blocked", "it is being changed by a-plan")
+
+
+async def test_a_dry_run_of_settings_shows_each(cluster, clouds):
+    settings = {"autoscaling": True, "minimum": 0, "labels": {"tier": "web"}}
+    operator = TkeConfigureNodePoolOperator(task_id="pool", node_pool="web", dry_run=True, **settings)
+    assert await dry(clouds, cluster, operator) == [
+        ("off", "on", "to change", "as asked for"),
+        ("0", "0", "unchanged", "as asked for"),
+        ("none", "tier=web", "to change", "as asked for"),
+    ]
+
+
+async def test_a_dry_run_names_the_autoscaler_that_writes_the_size(cluster, clouds):
+    async with await TkeHook().tke() as tke:
+        pool = await tke.node_pool("cls-local000", "web")
+        await tke.configure_pool("cls-local000", pool, PoolSettings(autoscaling=True))
+    shown = await run(scale(3, dry_run=True), run_of("dry"))
+    (row,) = shown["rows"]
+    assert (row["state"], row["reason"]) == ("blocked", "its size is written by the cluster autoscaler")
+    shown = await run(scale(3, on_autoscaler="bounds", dry_run=True), run_of("dry"))
+    assert (shown["rows"][0]["after"], shown["rows"][0]["owner"]) == ("3 in 3..10", "the cluster autoscaler")
+
+
+async def test_a_task_that_scales_opens_what_a_killed_plan_left_closed(cluster, clouds):
+    (name,) = [node["id"] for node in joined(clouds)]
+    await until(lambda: cluster.get(node_ref(name)))
+    await cordon(cluster, [name], "dead", closed_by=shrinking(clouds.pool()["id"]))
+    await run(scale(2), {"ti": Instance()})
+    live = await cluster.get(node_ref(name))
+    assert (live["spec"].get("unschedulable"), annotation(live, CORDONED_BY)) == (None, "")

@@ -15,6 +15,7 @@ import pytest
 import tenacity
 from airflow.providers.common.compat.sdk import AirflowFailException, TaskDeferred
 
+from tests.waiting import until
 from tke_provider.clients import leases
 from tke_provider.clients.kubernetes import Cluster
 from tke_provider.domain.manifests import ObjectRef, annotation
@@ -48,7 +49,7 @@ def ask(work):
 @pytest.fixture(scope="module")
 def node():
     ref = ObjectRef("v1", "Node", "", NODE)
-    size = {"cpu": "4", "memory": "8Gi", "pods": "20"}
+    size = {"cpu": "4", "memory": "8Gi", "pods": "110"}
     manifest = {
         "apiVersion": "v1",
         "kind": "Node",
@@ -134,7 +135,7 @@ def live(ref: ObjectRef) -> dict[str, Any]:
 
 
 def scale(namespace: str, replicas: int | str, **more: Any) -> TkeScaleServiceOperator:
-    settings: dict[str, Any] = {"poll_interval": 0.2, "timeout": 60, "deferrable": False, **more}
+    settings: dict[str, Any] = {"poll_interval": 0.2, "timeout": 120, "deferrable": False, **more}
     return TkeScaleServiceOperator(task_id="pods", namespace=namespace, name="web", replicas=replicas, **settings)
 
 
@@ -272,7 +273,7 @@ async def eventually(attempt):
     """A kind is served a moment after it was accepted."""
     async for each in tenacity.AsyncRetrying(
         retry=tenacity.retry_if_exception_type(NotFoundError),
-        stop=tenacity.stop_after_delay(10),
+        stop=tenacity.stop_after_delay(120),
         wait=tenacity.wait_fixed(0.1),
     ):
         with each:
@@ -307,10 +308,16 @@ def test_the_lease_is_given_back_however_the_task_ends(namespace, replicas):
     ask(lambda cluster: leases.acquire(cluster, namespace, "web", "somebody-else"))
 
 
+async def refusals(cluster: Cluster, namespace: str) -> list[dict[str, Any]]:
+    return await cluster.list("v1", "Event", namespace, field_selector="reason=FailedScheduling")
+
+
 def test_pods_that_no_node_takes_end_the_wait_with_the_scheduler_s_words(namespace):
     workload(namespace, 1, cpu="3")
+    deferred(namespace, 2)
+    until(lambda: ask(lambda cluster: refusals(cluster, namespace)), 60, "the scheduler has refused a pod")
     with pytest.raises(AirflowFailException, match=r"has no node: .*[Ii]nsufficient cpu"):
-        scale(namespace, 2, timeout=5).execute(CONTEXT)
+        scale(namespace, 2, timeout=2).execute(CONTEXT)
 
 
 def deferred(namespace: str, replicas: int) -> SizeTrigger:

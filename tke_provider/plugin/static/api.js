@@ -24,7 +24,8 @@ export async function ask(path, method = "GET", body = undefined) {
 }
 
 function explained(detail) {
-  if (typeof detail === "string") return detail;
+  // After it, Airflow quotes the whole schema.
+  if (typeof detail === "string") return detail.split("\n\nFailed validating")[0];
   return Array.isArray(detail) ? detail.map((each) => each.msg ?? JSON.stringify(each)).join("; ") : JSON.stringify(detail);
 }
 

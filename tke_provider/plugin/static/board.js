@@ -52,7 +52,7 @@ function Board({ dagId, runId, taskId }) {
     h(
       Flex,
       { justify: "space-between", align: "center", gap: 3, mb: 4, wrap: "wrap" },
-      h(Heading, { size: "xl", as: "h1" }, "Services"),
+      h(Heading, { size: "xl", as: "h1" }, titleOf(dagId, runId, taskId)),
       all.length > MANY && h(Search, { filter, setFilter, shown: shown.length, all: all.length }),
       whole && dags.deploy.length > 0 && h(Button, { size: "sm", colorPalette: "brand", onClick: () => setDeploying(!deploying), "aria-expanded": deploying }, "Deploy a commit"),
     ),
@@ -65,6 +65,12 @@ function Board({ dagId, runId, taskId }) {
     shown.map(([service, environments]) => h(Service, { key: service, service, environments, dags, plans: plans.value ?? [] })),
     whole && h(Calendars, { state: plans }),
   );
+}
+
+function titleOf(dagId, runId, taskId) {
+  if (taskId) return `Services that ${taskId} released`;
+  if (runId) return "Services that this run released";
+  return dagId ? `Services that ${dagId} released` : "Services";
 }
 
 function Empty({ whole }) {

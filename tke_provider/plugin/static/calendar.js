@@ -1,6 +1,6 @@
 // What the scaling plans want in the days to come.
 import { at } from "./api.js";
-import { CARD, LINK, Message, h, when } from "./texts.js";
+import { CARD, LINK, Message, day, h, when } from "./texts.js";
 
 const { Box, Flex, Heading, Link, Text } = globalThis.ChakraUI;
 
@@ -37,7 +37,7 @@ export function Calendars({ state }) {
         Flex,
         { justify: "space-between", align: "baseline", gap: 3, wrap: "wrap", mb: 2 },
         h(Heading, { size: "md", as: "h2", overflowWrap: "anywhere" }, `${plan.name ?? plan.dag_id}: the next ${DAYS} days`),
-        h(Text, { fontSize: "sm", color: "fg.muted" }, "DAG ", h(Link, { href: at(`dags/${encodeURIComponent(plan.dag_id)}`), ...LINK }, plan.dag_id)),
+        h(Text, { fontSize: "sm", color: "fg.muted" }, plan.zone && `planned in ${plan.zone}, by `, "DAG ", h(Link, { href: at(`dags/${encodeURIComponent(plan.dag_id)}`), ...LINK }, plan.dag_id)),
       ),
       plan.error && h(Message, { status: "error" }, plan.error),
       Object.entries(plan.targets ?? {}).map(([name, stretches]) => h(Timeline, { key: name, plan, name, stretches })),
@@ -92,9 +92,7 @@ function Timeline({ plan, name, stretches }) {
 }
 
 function Days({ from, span }) {
-  const day = (number) => {
-    const label = new Date(from + (number / DAYS) * span).toLocaleDateString(undefined, { day: "numeric", month: "short" });
-    return h(Box, { key: number, flex: 1, minW: 0, borderInlineStartWidth: 1, ps: 1, color: "fg.muted", whiteSpace: "nowrap" }, label);
-  };
-  return h(Flex, { mt: 1 }, [...Array(DAYS).keys()].map(day));
+  const tick = (number) =>
+    h(Box, { key: number, flex: 1, minW: 0, borderInlineStartWidth: 1, ps: 1, color: "fg.muted", whiteSpace: "nowrap" }, day(from + (number / DAYS) * span));
+  return h(Flex, { mt: 1 }, [...Array(DAYS).keys()].map(tick));
 }

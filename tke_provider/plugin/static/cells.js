@@ -2,7 +2,7 @@
 import { ask, inTurn, runUrl, useLoaded, useVisible } from "./api.js";
 import { nextSize } from "./calendar.js";
 import { Opened, Start } from "./forms.js";
-import { History } from "./history.js";
+import { History, serving } from "./history.js";
 import { CARD, Facts, LINK, digest, h, short, when } from "./texts.js";
 
 const { Badge, Box, Button, Code, Flex, Heading, Link, Text } = globalThis.ChakraUI;
@@ -42,7 +42,7 @@ export function Cell({ event, dags, plans }) {
       h(Badge, { colorPalette: palette }, health ?? "asking the cluster …"),
     ),
     h(Live, { live, health, state }),
-    h(Released, { event, next: nextSize(plans, event), holder: live.holder }),
+    h(Released, { event, next: nextSize(plans, event), live }),
     h(
       Flex,
       { gap: 2, mt: "auto", pt: 3, wrap: "wrap" },
@@ -69,7 +69,9 @@ function Live({ live, health, state }) {
   );
 }
 
-function Released({ event, next, holder }) {
+function Released({ event, next, live }) {
+  const now = serving(live.records);
+  const later = now?.revision > event.revision && `revision ${now.revision}, commit ${short(now.commit) || "unknown"}`;
   const images = Object.entries(event.images ?? {}).map(([name, image]) => h("div", { key: name, title: image }, h(Code, null, digest(image)), ` ${name}`));
   const at = when(event.at);
   const released = event.dag_id ? h(Link, { href: runUrl(event.dag_id, event.run_id), ...LINK, "aria-label": `${at}, by a run of ${event.dag_id}` }, at) : at;
@@ -81,14 +83,16 @@ function Released({ event, next, holder }) {
       ["Revision", String(event.revision ?? "unknown")],
       ["Released", [released, by]],
       ["Next size", next],
-      ["Changing", holder && `Being changed by ${holder}`],
+      ["Replaced by", later],
+      ["Changing now", live.holder && `${live.holder}; others wait for it`],
     ],
   });
 }
 
 /** What can be started here: name, DAGs, and what their parameters begin with. */
 function formsOf(event, dags, revision) {
-  const where = { cluster_id: event.cluster, namespace: event.namespace, service: event.service };
+  const way = { tke_conn_id: event.connection, region: event.region || undefined };
+  const where = { ...way, cluster_id: event.cluster, namespace: event.namespace, service: event.service };
   const image = Object.values(event.images ?? {})[0];
   return [
     ["Roll back", dags.rollback, { ...where, revision: revision && String(revision) }],

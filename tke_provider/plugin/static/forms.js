@@ -1,5 +1,5 @@
 // Starting a DAG of the user's from the board, by the form that its parameters describe.
-import { ask, runUrl, useLoaded } from "./api.js";
+import { ask, at, runUrl, useLoaded } from "./api.js";
 import { LINK, Message, h } from "./texts.js";
 
 const React = globalThis.React;
@@ -15,8 +15,16 @@ export function read(text, param) {
   if (typeof text !== "string") return text;
   if (text === "") return optional(param) ? null : kinds.includes("string") ? "" : undefined;
   if (kinds.includes("integer") || kinds.includes("number")) return Number(text);
-  if (kinds.includes("array") || kinds.includes("object")) return JSON.parse(text);
+  if (kinds.includes("array") || kinds.includes("object")) return parsed(text, param);
   return text;
+}
+
+function parsed(text, param) {
+  try {
+    return JSON.parse(text);
+  } catch (error) {
+    throw new Error(`${param.schema.title ?? "a field"} is no JSON: ${error.message}`);
+  }
 }
 
 const shown = (value) => (value == null ? "" : typeof value === "object" ? JSON.stringify(value) : String(value));
@@ -43,8 +51,18 @@ function Control({ id, param, value, set, described }) {
   const number = kinds.includes("integer") || kinds.includes("number");
   const limits = number
     ? { type: "number", min: schema.minimum, max: schema.maximum, step: kinds.includes("number") ? "any" : 1 }
-    : { pattern: schema.pattern, minLength: schema.minLength, maxLength: schema.maxLength };
-  return h(Input, { ...box, ...limits, required, borderColor: "fg.muted", title: param.description ?? undefined });
+    : { minLength: schema.minLength, maxLength: schema.maxLength };
+  const ref = (input) => input?.setCustomValidity(unlike(schema.pattern, input.value));
+  return h(Input, { ...box, ...limits, ref, required, borderColor: "fg.muted", title: param.description ?? undefined });
+}
+
+/** What is wrong with a text, in words. A schema's pattern may match anywhere, that of an input only the whole. */
+function unlike(pattern, text) {
+  try {
+    return !pattern || !text || new RegExp(pattern, "u").test(text) ? "" : `This has to match ${pattern}`;
+  } catch {
+    return ""; // written for Python alone; Airflow checks it
+  }
 }
 
 const FIELD = { w: "100%", p: 2, fontSize: "sm", bg: "bg", color: "fg", borderWidth: 1, borderRadius: "md", borderColor: "fg.muted" };
@@ -104,6 +122,7 @@ function Form({ dagId, label, given, onDone }) {
   const params = Object.entries(details.value?.params ?? {});
   // Whoever opened it by keyboard goes on in it.
   const ref = useRef(null);
+  const about = (details.value?.description ?? details.value?.doc_md ?? "").trim().split("\n")[0];
   const ready = params.length > 0;
   useEffect(() => ref.current?.querySelector("select, input, textarea")?.focus(), [ready]);
   const value = (name, param) => (name in typed ? typed[name] : (given[name] ?? param.value));
@@ -121,6 +140,7 @@ function Form({ dagId, label, given, onDone }) {
   return h(
     Box,
     { as: "form", ref, onSubmit: start, "aria-label": label, borderWidth: 1, borderRadius: "md", bg: "bg.subtle", p: 4, my: 3, maxW: "36rem" },
+    h(Text, { fontSize: "sm", mb: 3, overflowWrap: "anywhere" }, "Starts a run of ", h(Link, { href: at(`dags/${encodeURIComponent(dagId)}`), ...LINK }, dagId), about && `: ${about}`),
     details.value?.is_paused && h(Message, { status: "warning" }, `${dagId} is paused: a run waits until it is not.`),
     params.map(([name, param]) =>
       h(Field, { key: name, label, name, param, value: value(name, param), set: (text) => setTyped({ ...typed, [name]: text }) }),

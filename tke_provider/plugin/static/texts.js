@@ -4,8 +4,18 @@ export const h = globalThis.React.createElement;
 
 export const short = (text) => (text || "").slice(0, 12);
 export const digest = (image) => short((image || "").split("sha256:")[1]) || image || "";
+
+/** The zone that the user chose in Airflow, as all its pages have it; else the browser's. */
+function zone() {
+  try {
+    return JSON.parse(localStorage.getItem("timezone")) ?? undefined;
+  } catch {
+    return undefined;
+  }
+}
 export const when = (iso) =>
-  iso ? new Date(iso).toLocaleString(undefined, { dateStyle: "medium", timeStyle: "short" }) : "";
+  iso ? new Date(iso).toLocaleString(undefined, { dateStyle: "medium", timeStyle: "short", timeZone: zone() }) : "";
+export const day = (time) => new Date(time).toLocaleDateString(undefined, { day: "numeric", month: "short", timeZone: zone() });
 
 export const lasted = (seconds) => {
   if (seconds == null) return "unknown";

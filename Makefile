@@ -60,7 +60,7 @@ test: check ## Everything, on the real stack, which is brought up for it (the fi
 	exit $$status
 
 .PHONY: soak
-soak: setup ## What make test leaves out: beside KEDA and behind an ingress controller, compiled once in 12 minutes
+soak: setup ## What make test leaves out: KEDA, an ingress controller (compiled once in 12 minutes), more deaths
 	@set -e; if test -e $(STACK_OWNER); then ours="keda ingress"; fi; trap '$(BIN)/python -m local down $$ours' EXIT; \
 	$(BIN)/python -m local up $(STACK_PARTS) keda ingress; \
 	$(BIN)/pytest -v -m soak

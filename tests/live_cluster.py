@@ -79,6 +79,18 @@ class Place:
         labels = {"test": self.namespace if room else "nowhere"}
         await self.cluster.patch(ObjectRef("v1", "Node", "", self.namespace), {"metadata": {"labels": labels}})
 
+    async def without_quota(self) -> None:
+        """Let the namespace have a quota that leaves room for no pod, and wait until the cluster counts by it."""
+        ref = self.ref("ResourceQuota", "few", "v1")
+        metadata = {"name": ref.name, "namespace": ref.namespace}
+        quota = {"apiVersion": "v1", "kind": ref.kind, "metadata": metadata, "spec": {"hard": {"pods": "0"}}}
+        await self.cluster.create(quota)
+
+        async def counted() -> bool:
+            return bool(((await self.cluster.get(ref)) or {}).get("status", {}).get("used"))
+
+        await until(counted)
+
     async def unschedulable(self) -> bool:
         """Whether the scheduler has said of some pod that no node takes it."""
         said = [each for pod in await self.pods() for each in pod["status"].get("conditions") or ()]

@@ -16,6 +16,8 @@ import re
 import signal
 from typing import TYPE_CHECKING, Any
 
+import pytest
+
 from tests.live_cluster import run_of
 from tke_provider.triggers import base
 
@@ -24,6 +26,8 @@ if TYPE_CHECKING:
     from multiprocessing.process import BaseProcess
 
 END = "it has its result, and Airflow has not"
+RETRY = run_of("run-2", max_tries=1, try_number=2)
+"""The next try of a worker that died in run-2."""
 _PRELOADED = (
     "blue_green",
     "canaries",
@@ -59,6 +63,11 @@ async def killed_after(moment: str, path: str, arguments: dict[str, Any], run_id
     ended = started.exitcode
     started.kill()
     assert ended == -signal.SIGKILL, f"{moment}: it ended by itself, with {ended}"
+
+
+def at_length(*moments: str) -> list[Any]:
+    """Moments more of the same kind, at which a process is killed by ``make soak`` only."""
+    return [pytest.param(each, marks=pytest.mark.soak) for each in moments]
 
 
 def path_of(kind: type) -> str:

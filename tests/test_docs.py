@@ -58,6 +58,11 @@ def test_each_complaint_is_answered_by_tests_that_exist():
     assert [(file, name) for each in answers for file, name in each if f"def {name}(" not in files[file]] == []
 
 
+def test_the_readme_leads_to_every_page():
+    readme = (ROOT / "README.md").read_text()
+    assert [page.name for page in PAGES if f"](docs/{page.name})" not in readme] == []
+
+
 @pytest.mark.parametrize("page", [*PAGES, ROOT / "README.md"], ids=lambda page: page.name)
 def test_every_local_link_leads_somewhere(page):
     linked = re.findall(r"\]\(([^)#]+?)(?:#[^)]*)?\)", page.read_text())

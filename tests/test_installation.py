@@ -127,6 +127,7 @@ def test_the_emulator_says_what_it_lacks(clean):
     assert "airflow-provider-tke[emulator]" in done.stderr.splitlines()[-1]
 
 
+@pytest.mark.soak
 def test_every_module_and_dag_loads_in_the_oldest_airflow_that_is_allowed(install):
     (oldest,) = re.findall(r"^    apache-airflow>=([0-9.]+),", (ROOT / "setup.cfg").read_text(), re.MULTILINE)
     done = install("oldest", f"apache-airflow=={oldest}.*").run("-c", LOAD, str(ROOT / "dags"))

@@ -12,8 +12,8 @@ from pathlib import Path
 
 from local import StackError
 from local.base_image import MANIFEST, push
-from local.buildkit.programs import SOURCE, VERSION
-from local.endpoints import BUILDKIT_IMAGE
+from local.buildkit.programs import SOURCE
+from local.endpoints import BUILDKIT_IMAGE, REGISTRY_HOST
 from local.engine import docker
 from local.process import run
 from local.registry import status_of
@@ -46,7 +46,8 @@ _ENVIRONMENT = {
 
 def has_image() -> bool:
     """Whether the registry has it."""
-    return status_of(f"base/buildkitd/manifests/{VERSION}", MANIFEST) == HTTPStatus.OK
+    name, _, tag = BUILDKIT_IMAGE.removeprefix(f"{REGISTRY_HOST}/").rpartition(":")
+    return status_of(f"{name}/manifests/{tag}", MANIFEST) == HTTPStatus.OK
 
 
 def make_image() -> None:

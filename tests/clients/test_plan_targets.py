@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections import Counter
 
 import pytest
@@ -85,3 +86,23 @@ async def test_pods_that_wait_for_a_node_are_those_of_the_service_not_of_a_names
     cluster = Cluster(live("Deployment", "s1"), pending(f"{owner}-x", kind, owner))
     found, _ = await find(cluster, targets(2), "me", closely=True)
     assert found[0].present.growth_blockers == blockers
+
+
+async def test_a_service_that_two_targets_name_is_sized_by_neither():
+    """Each would undo the other, run by run."""
+    cluster = Cluster(live("Deployment", "s0"), live("Deployment", "s1"))
+    every = Target(name="every", kind=Kind.SERVICE, namespace="shop", selector="app")
+    found, _ = await find(cluster, [*targets(1), every], "me")
+    twice = ("the plan sizes it as s0 and as every",)
+    assert [(each.number.name, each.present.blockers) for each in found] == [("s0", twice), ("s0", twice), ("s1", ())]
+
+
+async def test_an_hpa_and_the_service_whose_bounds_it_holds_are_one_number():
+    spec = {"scaleTargetRef": {"kind": "Deployment", "name": "s0"}, "maxReplicas": 4}
+    scaler = {**live("HorizontalPodAutoscaler", "load"), "apiVersion": "autoscaling/v2", "spec": spec}
+    (service,) = targets(1)
+    load = Target(name="load", kind=Kind.HPA, object_name="load", namespace="shop")
+    found, _ = await find(
+        Cluster(live("Deployment", "s0"), scaler), [dataclasses.replace(service, on_owner="bounds"), load], "me"
+    )
+    assert [each.present.blockers for each in found] == [("the plan sizes it as s0 and as load",)] * 2

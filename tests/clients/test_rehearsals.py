@@ -10,8 +10,11 @@ import pytest
 
 from tke_provider.clients.pools import FoundPool, find_pools
 from tke_provider.clients.rehearsals import look_at_pools
+from tke_provider.domain.operations import OPERATION
 from tke_provider.domain.plans import Kind, Target
 from tke_provider.domain.proposals import Row
+from tke_provider.domain.scaling import SIZE_BEFORE
+from tke_provider.exceptions import ForbiddenError
 
 CLUSTER = "cls-local000"
 
@@ -110,3 +113,35 @@ async def test_pods_are_looked_at_only_where_nodes_go_and_a_budget_is_used_up(tk
 async def test_who_is_changing_a_pool_stands_against_it_and_a_try_of_the_same_task_does_not(tke, pools):
     cluster = Cluster(Lease=[lease(pools[0].pool.id, "another-plan"), lease(pools[1].pool.id, "me")])
     assert await blockers(tke, cluster, rows(pools, 1)) == ["it is being changed by another-plan", ""]
+
+
+class Closed(Cluster):
+    """Lets nobody list a lease."""
+
+    async def list(self, api_version: str, kind: str, namespace: str = "", **selectors: Any) -> list[dict[str, Any]]:
+        if kind == "Lease":
+            raise ForbiddenError("leases is forbidden", way_out="grant list")
+        return await super().list(api_version, kind, namespace, **selectors)
+
+
+async def test_whoever_may_not_list_leases_rehearses_without_them(tke, pools, caplog):
+    assert await blockers(tke, Closed(), rows(pools, 1)) == ["", ""]
+    assert "Who is changing something in namespace default is not known. leases is forbidden" in caplog.text
+
+
+async def test_a_note_on_a_lease_that_makes_no_sense_is_none(tke):
+    class Noted(Cluster):
+        async def get(self, _: Any) -> dict[str, Any]:
+            return {"metadata": {"annotations": {OPERATION: "me", SIZE_BEFORE: "by hand"}}}
+
+    target = Target(name="web", kind=Kind.NODE_POOL, object_name="web", usual=1, step=1)
+    ((found,), _) = await find_pools(tke, Noted(), CLUSTER, [target], "me")
+    assert found.present.began is None
+
+
+async def test_a_pool_that_a_plan_names_by_its_id_and_by_its_name_is_sized_by_neither(tke, pools):
+    names = {"web": pools[0].pool.name, "again": pools[0].pool.id, "spare": "native"}
+    targets = [Target(name=name, kind=Kind.NODE_POOL, object_name=pool, usual=1) for name, pool in names.items()]
+    found, _ = await find_pools(tke, Cluster(), CLUSTER, targets, "me")
+    twice = ("the plan sizes it as web and as again",)
+    assert [each.present.blockers for each in found] == [twice, twice, ()]

@@ -87,6 +87,8 @@ async def test_who_dies_while_taking_over_loses_no_way_back(place, monkeypatch):
         with pytest.raises(asyncio.CancelledError):
             await begin(place, "op-2")
     assert await stages(place) == [Stage.ABANDONED]
+    with pytest.raises(OvertakenError, match="it is abandoned, by op-1: it died, and op-2 took over"):
+        await find(place, "op-1")  # were it to wake now, it must not go on
     release = await begin(place, "op-3")
     assert await stages(place) == [Stage.APPLYING, Stage.ABANDONED]
     await release.apply()
@@ -104,3 +106,13 @@ async def test_of_two_that_begin_at_once_one_does_and_the_same_task_twice_is_one
     assert won
     assert all(isinstance(each, (ServiceRelease, BusyError)) for each in begun)
     assert (await releases.read(place.cluster, place.namespace, "web")).op in {each.record.op for each in won}
+
+
+async def test_a_damaged_record_of_long_ago_is_no_reason_against_what_is_live(place, caplog):
+    await (await begin(place, "op-1")).finish()
+    first = releases.record_of(place.namespace, "web", 1)
+    await place.cluster.patch(first, {"data": {"record": "bm90aGluZw=="}})
+    release = await begin(place, "op-2", "newer")
+    await release.finish()
+    assert (await find(place, "op-2")).record.stage is Stage.LIVE
+    assert "is no record of a release" in caplog.text

@@ -126,6 +126,8 @@ def test_a_window_that_reaches_beyond_what_is_kept_is_said_to():
     assert figures([release(7, 10)], START, END)["incomplete"] == ["shop"]
     assert figures([release(1, 10)], START, END)["incomplete"] == []
     assert figures([release(7, -10), release(8, 10)], START, END)["incomplete"] == []
+    kept_to_go_back_to = release(1, -10)
+    assert figures([kept_to_go_back_to, release(7, 10)], START, END)["incomplete"] == ["shop"]
     assert "earlier records of shop are no longer kept" in in_words(figures([release(7, 10)], START, END))
 
 

@@ -67,6 +67,11 @@ def test_the_nodes_least_missed_go_first():
         {"metadata": {"name": "x"}, "spec": {"providerID": "qcloud:///100003/ins-1"}},
         {"metadata": {"name": "ins-1"}, "spec": {}},
         {"metadata": {"name": "10.0.0.1"}, "spec": {}},
+        {
+            "metadata": {"name": "worker-7"},
+            "spec": {"providerID": "tke:///another-name"},
+            "status": {"addresses": [{"type": "InternalIP", "address": "10.0.0.1"}]},
+        },
     ],
 )
 def test_a_machine_is_found_among_the_nodes_of_the_cluster(node):

@@ -71,7 +71,19 @@ def test_parameters_are_filled_as_configured_and_with_nothing_else():
     assert wanted(tags=("*",), params=params).conf(image) == {"image": URL, "digest": image.digest}
 
 
-@pytest.mark.parametrize("wrong", [{"commit": "main"}, {"commit": "c" * 39}, {"digest": "sha256:x"}, {"urls": ()}])
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"commit": "main"},
+        {"commit": "c" * 39},
+        {"commit": ""},
+        {"digest": "sha256:x"},
+        {"commit": "\ud800", "digest": "sha256:" + "a" * 64},  # a part of the run's id, whatever else there is
+        {"branch": "a\x00b"},  # which no database keeps
+        {"branch": "", "tag": "v\ud800"},
+        {"urls": ()},
+    ],
+)
 def test_what_cannot_be_built_is_refused(wrong):
     with pytest.raises(InputError):
         push(**wrong)

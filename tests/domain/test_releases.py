@@ -182,6 +182,16 @@ def test_somebody_elses_secret_is_refused_with_a_way_out():
     secret = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "tke-release.web", "namespace": "shop"}}
     with pytest.raises(InputError, match=r"Secret shop/tke-release\.web is no record of a release.*delete it"):
         decode(secret)
+    assert releases.revision_of("shop-login") == 0
+
+
+def test_a_record_that_was_damaged_is_refused_with_a_way_out():
+    secret = encode(record("op-1", Stage.LIVE))
+    packed = bytearray(base64.b64decode(secret["data"]["record"]))
+    packed[10] = 0xFF  # no kind of block
+    secret["data"]["record"] = base64.b64encode(packed).decode()
+    with pytest.raises(InputError, match="is no record of a release: Error -3 while decompressing"):
+        decode(secret)
 
 
 @pytest.mark.parametrize("name", ["", "-web", "Web", "a b", "a,b", "x" * 64])
@@ -266,6 +276,12 @@ def test_old_records_go_but_never_the_newest_good_one():
     history = past(("a", Stage.LIVE), ("b", Stage.LIVE), *[("c", Stage.ROLLED_BACK)] * 3)
     assert [each.revision for each in surplus(history, 2)] == [3, 1]
     assert surplus(history, 5) == []
+
+
+def test_however_often_a_release_failed_the_one_to_go_back_to_is_kept():
+    history = past(("a", Stage.LIVE), ("b", Stage.LIVE), *[("c", Stage.ROLLED_BACK)] * 2, ("c", Stage.LIVE))
+    assert [each.revision for each in surplus(history, 2)] == [3, 1]
+    assert last_good([each for each in history if each not in surplus(history, 2)]).revision == 2
 
 
 def test_what_serves_after_an_undone_release_is_the_good_one_before():

@@ -134,6 +134,11 @@ def test_a_helm_release_is_read_and_one_that_cannot_be_read_is_no_empty_one():
     assert helm_manifests(secret) == "image: a"
     with pytest.raises(InputError, match=r"shop/sh\.helm\.release\.v1\.web\.v1"):
         helm_manifests({**secret, "data": {"release": "bm9uZQ=="}})
+    damaged = bytearray(base64.b64decode(packed))
+    damaged[10] = 0xFF  # no kind of block
+    twice = base64.b64encode(base64.b64encode(damaged)).decode()
+    with pytest.raises(InputError, match="cannot be read: error"):
+        helm_manifests({**secret, "data": {"release": twice}})
 
 
 def test_a_retention_below_nothing_is_refused():

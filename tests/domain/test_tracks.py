@@ -7,12 +7,12 @@ from tke_provider.domain.tracks import (
     TRACK,
     beside,
     deployment_of,
-    door,
-    doors,
     is_second,
     leading_to,
     leads,
     narrowed,
+    own_service,
+    own_services,
     pods_pattern,
 )
 from tke_provider.exceptions import ManifestError
@@ -50,8 +50,8 @@ def test_the_second_version_has_the_same_pods_and_a_label_of_its_own():
     assert not is_second(given)
 
 
-def test_a_door_leads_to_the_second_version_alone():
-    made = door([service("web", app="web")], deployment(), "canary")
+def test_a_service_of_its_own_leads_to_the_second_version_alone():
+    made = own_service([service("web", app="web")], deployment(), "canary")
     assert made["metadata"] == {
         "name": "web-canary",
         "namespace": "shop",
@@ -59,13 +59,13 @@ def test_a_door_leads_to_the_second_version_alone():
         "labels": {TRACK: "canary"},
     }
     assert made["spec"] == {"selector": {"app": "web", TRACK: "canary"}, "ports": [{"port": 80, "targetPort": "http"}]}
-    assert door([], deployment(), "canary") is None
+    assert own_service([], deployment(), "canary") is None
 
 
-def test_each_service_that_an_ingress_names_gets_a_door_with_its_own_ports():
+def test_each_service_that_an_ingress_names_has_one_of_the_canary_with_its_own_ports():
     admin = service("admin", app="web")
     admin["spec"]["ports"] = [{"port": 9000}]
-    made = doors([service("web", app="web"), admin], deployment(), "canary")
+    made = own_services([service("web", app="web"), admin], deployment(), "canary")
     assert [each["metadata"]["name"] for each in made] == ["web-canary", "admin-canary"]
     assert [each["spec"]["ports"][0]["port"] for each in made] == [80, 9000]
     assert all(leads(each, TRACK) for each in made)

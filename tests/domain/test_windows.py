@@ -122,7 +122,7 @@ def test_a_window_that_cannot_be_understood_is_refused_by_name(wrong: dict[str, 
         Window(**{**right, **wrong})  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("cron", ["* * * *", "0 8 * * * *", "every day", "61 * * * *", "0 0 30 2 *"])
+@pytest.mark.parametrize("cron", ["* * * *", "0 8 * * * *", "every day", "61 * * * *", "0 0 30 2 *", "r(0-5) R * * *"])
 def test_a_cron_window_needs_five_fields_and_a_time_that_comes(cron: str) -> None:
     with pytest.raises(InputError, match="is no cron expression"):
         CronWindow(size=1, zone="UTC", cron=cron, duration=timedelta(hours=1))

@@ -109,6 +109,7 @@ def test_a_dag_a_run_and_a_task_show_what_they_released(browser, live):
         assert bool(found) == others, path
 
 
+@pytest.mark.parametrize("browser", ["narrow"], indirect=True)
 def test_a_person_deploys_and_approves_on_the_board(browser, api, live, good, repository):
     before = set(api.runs("ci_cd"))
     browser.open("plugin/tke")
@@ -127,6 +128,7 @@ def test_a_person_deploys_and_approves_on_the_board(browser, api, live, good, re
     assert api.state("ci_cd", run_id) == "success", states
 
 
+@pytest.mark.parametrize("browser", ["wide"], indirect=True)
 def test_a_person_rolls_back_to_a_release_of_the_history(browser, api, live):
     api.unpause("roll_back")
     before = set(api.runs("roll_back"))
@@ -145,6 +147,7 @@ def test_a_person_rolls_back_to_a_release_of_the_history(browser, api, live):
     assert api.state("roll_back", run_id) == "success", states
 
 
+@pytest.mark.parametrize("browser", ["narrow"], indirect=True)
 def test_a_person_gives_a_service_another_size_on_the_board(browser, api, apps, live):
     api.unpause("scale_service")
     before = set(api.runs("scale_service"))

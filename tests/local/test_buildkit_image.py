@@ -4,6 +4,8 @@ import io
 import tarfile
 
 from local.buildkit.image import _owned
+from local.buildkit.programs import VERSION
+from local.endpoints import BUILDKIT_IMAGE
 
 
 def packed(name: str, mode: int) -> tarfile.TarInfo:
@@ -16,6 +18,10 @@ def packed(name: str, mode: int) -> tarfile.TarInfo:
     buffer.seek(0)
     with tarfile.open(fileobj=buffer) as tar:
         return tar.getmembers()[0]
+
+
+def test_it_is_called_by_the_version_of_its_programs():
+    assert BUILDKIT_IMAGE.endswith(f":{VERSION}")
 
 
 def test_files_are_roots_but_those_of_the_rootless_daemons_user():

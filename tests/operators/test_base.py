@@ -1,14 +1,16 @@
 from __future__ import annotations
 
 import time
+from contextlib import nullcontext
 from datetime import timedelta
 from types import SimpleNamespace
 
 import pytest
 from airflow.providers.common.compat.sdk import AirflowFailException, TaskDeferred
 
+from tke_provider.domain.releases import Record
 from tke_provider.domain.verdicts import Verdict, passed, pending
-from tke_provider.exceptions import BusyError, InputError, NotFoundError
+from tke_provider.exceptions import BusyError, ConflictError, InputError, NotFoundError
 from tke_provider.operators.base import TkeWaitingOperator, operation_of
 from tke_provider.operators.canaries import TkeCanaryDeployOperator
 from tke_provider.operators.rollouts import TkeDeployServiceOperator
@@ -112,6 +114,7 @@ def test_the_operation_is_that_of_the_task_instance():
         lambda: TkeScaleNodePoolOperator(task_id="t", node_pool="web", desired=1, direction="Up"),
         lambda: TkeScaleNodePoolOperator(task_id="t", node_pool="web", desired=1, on_autoscaler="bound"),
         lambda: TkeScaleServiceOperator(task_id="t", namespace="n", name="web", replicas=1, on_owner="Refuse"),
+        lambda: TkeScaleServiceOperator(task_id="t", namespace="n", name="w", replicas=1, dry_run="{{ params.dry }}"),
         lambda: TkeDeployServiceOperator(task_id="t", namespace="n", images={}, on_failure="rolback"),
         lambda: TkeCanaryDeployOperator(task_id="t", namespace="n", images={}, traffic="nginx"),
     ],
@@ -119,3 +122,29 @@ def test_the_operation_is_that_of_the_task_instance():
 def test_a_misspelt_option_is_refused_when_the_dag_is_parsed(misspelt):
     with pytest.raises(InputError, match="write one of"):
         misspelt()
+
+
+@pytest.mark.parametrize(
+    ("operations", "try_number", "replaced"),
+    [
+        (["op-2", "op-1"], 2, True),
+        (["op-1"], 2, False),
+        (["op-2"], 2, False),
+        ([], 2, False),
+        (["op-2", "op-1"], 1, False),
+    ],
+)
+async def test_a_late_retry_takes_nothing_back_that_somebody_else_released_since(
+    monkeypatch, operations, try_number, replaced
+):
+    async def history(
+        *_: object,
+    ) -> list[Record]:  # a mock: what the cluster has, tests/operators/test_releases.py shows
+        return [Record(service="web", namespace="shop", op=op) for op in operations]
+
+    monkeypatch.setattr("tke_provider.clients.releases.history", history)
+    deploy = TkeDeployServiceOperator(task_id="deploy", namespace="shop", service="web", manifests=[], images={})
+    context = {"ti": SimpleNamespace(try_number=try_number)}
+    refused = pytest.raises(ConflictError, match="released since the first try by op-2") if replaced else nullcontext()
+    with refused:
+        await deploy._refuse_replaced(None, "op-1", context)

@@ -82,14 +82,14 @@ async def test_the_new_version_gets_its_share_step_by_step_and_then_everything(p
     assert await free(place)
 
 
-async def test_a_door_leads_to_the_canary_alone_while_it_lasts(place):
+async def test_a_service_of_its_own_leads_to_the_canary_alone_while_it_lasts(place):
     await stable(place, place.workload(replicas=2), service())
     paused = canary(place, "b", place.workload(replicas=2), service(), steps=[{"weight": 50, "pause": 3}])
     running_task = asyncio.create_task(released(paused, run_of("run-2")))
-    door = place.ref("Service", "web-canary", "v1")
+    own = place.ref("Service", "web-canary", "v1")
 
     async def there():
-        return await place.cluster.get(door)
+        return await place.cluster.get(own)
 
     live = await until(there)
     assert live["spec"]["selector"] == {"app": "web", TRACK: "canary"}
@@ -325,5 +325,5 @@ async def test_the_work_of_somebody_who_changed_the_canary_is_left_alone(place):
 
 def test_steps_are_counted_into_the_time_that_it_may_take():
     place = dataclasses.make_dataclass("Place", ["namespace"])("shop")
-    operator = canary(place, "b", {}, steps=[10, {"weight": 50, "pause": 600}])
+    operator = canary(place, "b", {}, steps=[10, {"weight": 50, "pause": 600}], timeout=60)
     assert operator.seconds == 660

@@ -14,7 +14,7 @@ from local.ingress.controller import URL
 from tests.live_cluster import released, run_of, until
 from tests.operators.test_canary_traffic import ingress
 from tests.operators.test_requests import Load, ended, going_on, manifests, only
-from tests.process_of_a_release import path_of, process
+from tests.process_of_a_release import RETRY, path_of, process
 from tke_provider.domain.ingresses import API_VERSION, weight_of
 from tke_provider.domain.manifests import ObjectRef
 from tke_provider.operators.canaries import TkeCanaryDeployOperator
@@ -141,6 +141,5 @@ async def test_a_retry_that_takes_over_keeps_the_share_and_loses_no_request(shop
         async with process("operator", path_of(TkeCanaryDeployOperator), arguments, "run-2"):
             await shop.divided(requests, 25)
         await shop.divided(requests, 25)
-        again = run_of("run-2", max_tries=1, try_number=2)
-        await released(shop.release("new", steps=[{"weight": 25, "pause": 1}]), again)
+        await released(shop.release("new", steps=[{"weight": 25, "pause": 1}]), RETRY)
         await shop.served_by(requests, "new")

@@ -1,6 +1,6 @@
-"""Canaries that get their share by an Ingress of ingress-nginx, or by weights behind a CLB.
+"""Canaries that get their share by an Ingress of ingress-nginx.
 
-Neither controller is up: shown is what the cluster is told, in which order, and that nothing of it stays. Requests go
+Its controller is not up: shown is what the cluster is told, in which order, and that nothing of it stays. Requests go
 through a controller of Ingresses in ``test_canary_requests.py``.
 """
 
@@ -17,7 +17,7 @@ import pytest_asyncio
 from tests.live_cluster import image, named, refused, released, report, run_of, until
 from tests.operators.test_canaries import canary, come_to, running, service, serving
 from tests.operators.test_rollouts import CRASHED, free, record_of
-from tests.process_of_a_release import killed_after, path_of, process
+from tests.process_of_a_release import RETRY, path_of, process
 from tke_provider.clients import releases, tracks
 from tke_provider.clients.kubernetes import Cluster
 from tke_provider.clients.releases import ServiceRelease
@@ -25,7 +25,7 @@ from tke_provider.domain.canaries import SCALE_DOWN_DELAY
 from tke_provider.domain.ingresses import API_VERSION, weight_of
 from tke_provider.domain.manifests import ObjectRef
 from tke_provider.domain.releases import Stage
-from tke_provider.domain.tracks import HASH, TRACK
+from tke_provider.domain.tracks import HASH
 from tke_provider.operators.base import operation_of
 from tke_provider.operators.canaries import TkeCanaryDeployOperator
 from tke_provider.operators.rollouts import TkeDeployServiceOperator
@@ -173,9 +173,6 @@ def moments(lines: list[str], *wanted: str) -> list[int]:
     return [lines.index(each) for each in wanted]
 
 
-# --- an Ingress ----------------------------------------------------------------------------------------------------
-
-
 async def test_each_step_moves_the_weight_of_the_ingress_and_nothing_of_the_canary_stays(shop):
     async with told(shop.place, *WATCHED) as said:
         going = asyncio.create_task(released(shop.canary("b", steps=[25, {"weight": 50, "pause": 2}]), run_of("run-2")))
@@ -269,8 +266,7 @@ async def test_a_worker_that_is_killed_is_taken_over_by_the_retry(shop):
 
     async with process("operator", path_of(TkeCanaryDeployOperator), arguments, "run-2"):
         await until(weighs)
-    again = run_of("run-2", max_tries=1, try_number=2)
-    release = await released(TkeCanaryDeployOperator(**arguments), again)
+    release = await released(TkeCanaryDeployOperator(**arguments), RETRY)
     assert (release["images"], release["record"]) == ({"web/web": named("b")}, 2)
     await shop.clean("b")
 
@@ -334,92 +330,3 @@ async def test_what_knows_no_weights_is_refused_before_anything_is_changed(shop)
     assert "scale_down_delay is 61" in await said(scale_down_delay=61)
     assert (await record_of(shop.place)).revision == 1
     await shop.clean("a", ends=0)
-
-
-# --- a CLB ---------------------------------------------------------------------------------------------------------
-
-WEIGHT = "service.cloud.tencent.com/custom-weight"
-DIRECT = {"service.cloud.tencent.com/direct-access": "true"}
-
-
-@pytest_asyncio.fixture
-async def controller_of_services(place):
-    """What TKE's controller of Services says of its version."""
-    name = "tke-service-controller-config"
-    metadata = {"name": name, "namespace": "kube-system"}
-    config = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": {"VERSION": "v2.5.0"}}
-    await place.cluster.apply(config)
-    yield config
-    await place.cluster.delete(ObjectRef.of(config))
-
-
-def behind_a_clb(place, weight: str | None = "10", **annotations: str) -> list[dict]:
-    workload, front = place.workload(replicas=4), service()
-    if weight:
-        workload["spec"]["template"]["metadata"]["annotations"] = {WEIGHT: weight}
-    front["metadata"]["annotations"] = annotations
-    front["spec"] |= {"type": "LoadBalancer"}
-    return [workload, front]
-
-
-async def test_the_pods_of_a_canary_behind_a_clb_weigh_its_share_at_each_step(place, controller_of_services):
-    given = behind_a_clb(place, **DIRECT)
-    await released(canary(place, "a", *given))
-    steps = [{"weight": 10, "pause": 1}, {"weight": 50, "pause": 2}]
-    going = asyncio.create_task(released(canary(place, "b", *given, traffic="clb", steps=steps), run_of("run-2")))
-    seen: list[list[str]] = []
-    while not going.done():
-        pods = await place.pods(**{TRACK: "canary"})
-        now = sorted(pod["metadata"]["annotations"][WEIGHT] for pod in pods)
-        assert len(set(now)) <= 1, "two weights would add up"
-        if now and now != seen[-1:]:
-            seen.append(now)
-        await asyncio.wait({going}, timeout=0.1)
-    assert (await going)["images"] == {"web/web": named("b")}
-    assert ["4"] in seen
-    assert ["20", "20"] in seen
-    await come_to(place, {named("b"): 4})
-    assert {pod["metadata"]["annotations"][WEIGHT] for pod in await place.pods()} == {"10"}
-    assert await place.cluster.get(place.ref("Deployment", "web-canary")) is None
-
-
-@pytest.mark.parametrize("moment", ["PATCH .*/deployments/web-canary", r"PATCH .*/deployments/web\?"])
-async def test_a_worker_killed_when_a_clb_was_told_new_weights_is_taken_over_by_the_retry(
-    place, controller_of_services, moment
-):
-    given = behind_a_clb(place, **DIRECT)
-    await released(canary(place, "a", *given))
-    arguments = {"manifests": given, "images": {"web": image("b")}, "namespace": place.namespace, "poll_interval": 0.5}
-    arguments |= {"task_id": "deploy", "traffic": "clb", "steps": [{"weight": 50, "pause": 1}]}
-    await killed_after(moment, path_of(TkeCanaryDeployOperator), arguments, "run-2")
-    again = run_of("run-2", max_tries=1, try_number=2)
-    release = await released(TkeCanaryDeployOperator(**arguments), again)
-    assert (release["images"], release["previous"]) == ({"web/web": named("b")}, {"web/web": named("a")})
-    history = await releases.history(place.cluster, place.namespace, "web")
-    assert [(each.revision, each.stage) for each in history] == [(2, Stage.LIVE), (1, Stage.LIVE)]
-    await come_to(place, {named("b"): 4})
-    assert {pod["metadata"]["annotations"][WEIGHT] for pod in await place.pods()} == {"10"}
-    assert await place.cluster.get(place.ref("Deployment", "web-canary")) is None
-    assert await free(place)
-
-
-async def test_a_clb_that_would_not_go_by_weights_is_refused_before_anything_is_changed(place, controller_of_services):
-    async def said(digit: str, run: str, *given: dict) -> str:
-        return await refused(canary(place, digit, *given, traffic="clb"), run_of(run))
-
-    async def release(*given: dict) -> None:
-        await released(canary(place, "a", *given, steps=[50]), run_of(f"run-{len(given[1]['metadata'])}"))
-
-    await release(place.workload(replicas=4), service())
-    assert "No CLB leads to Deployment" in await said("b", "b", place.workload(replicas=4), service())
-    await place.cluster.delete(place.ref("Service", "web", "v1"))
-    unsaid = behind_a_clb(place, None)
-    front = {**unsaid[1], "metadata": {**unsaid[1]["metadata"], "namespace": place.namespace}}
-    await place.cluster.create(front)
-    assert "sends to nodes" in await said("b", "c", *unsaid)
-    await place.cluster.patch(ObjectRef.of(front), {"metadata": {"annotations": DIRECT}})
-    assert "do not say what they weigh" in await said("b", "d", *behind_a_clb(place, "10", **DIRECT))
-    config = ObjectRef.of(controller_of_services)
-    await place.cluster.patch(config, {"data": {"VERSION": "v2.3.1"}})
-    assert "has to be 2.4.0 or newer" in await said("b", "e", *behind_a_clb(place, "10", **DIRECT))
-    assert (await record_of(place)).revision == 1

@@ -78,26 +78,13 @@ CAUSES: dict[str, tuple[dict[str, Any], Any, str]] = {
 }
 
 
-async def limit(place) -> None:
-    """A quota that leaves room for no pod."""
-    metadata = {"name": "few", "namespace": place.namespace}
-    quota = {"apiVersion": "v1", "kind": "ResourceQuota", "metadata": metadata, "spec": {"hard": {"pods": "0"}}}
-    await place.cluster.create(quota)
-
-    async def counted() -> bool:
-        live = await place.cluster.get(place.ref("ResourceQuota", "few", "v1"))
-        return bool(live["status"].get("used"))
-
-    await until(counted)
-
-
 @pytest.mark.parametrize("cause", CAUSES)
 async def test_a_cause_is_told_within_seconds_of_when_the_cluster_knows_it(place, capsys, cause):
     given, happens, words = CAUSES[cause]
     if cause == "node":
         await place.without_room()
     if words.startswith("exceeded quota"):
-        await limit(place)
+        await place.without_quota()
     operator = deploy(place, "a", place.workload(**given), poll_interval=600, timeout=120)
     going = asyncio.create_task(released(operator))
     said: list[str] = []

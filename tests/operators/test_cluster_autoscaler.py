@@ -57,6 +57,18 @@ def test_what_differs_is_written_and_told_from_what_to_what(cloud):
     assert live(cloud) == {"Expander": "least-waste", "ScaleDownUnneededTime": 20}
 
 
+def test_a_dry_run_shows_what_would_be_set_and_writes_nothing(cloud):
+    shown = configure({**WANTED, "scale_down_enabled": True}, dry_run=True)
+    assert [(row["ref"], row["before"], row["after"], row["state"]) for row in shown["rows"]] == [
+        ("expander of the autoscaler of cluster cls-local000", "random", "least-waste", "to change"),
+        ("scale_down_unneeded_time of the autoscaler of cluster cls-local000", "10", "20", "to change"),
+        ("scale_down_enabled of the autoscaler of cluster cls-local000", "on", "on", "unchanged"),
+    ]
+    with pytest.raises(AirflowFailException, match="expander is 'cheapest'"):
+        configure({"expander": "cheapest"}, dry_run=True)
+    assert cloud.calls(WRITE) == []
+
+
 def test_what_is_there_is_not_written_again(cloud):
     configure()
     assert configure()["changed"] == {}

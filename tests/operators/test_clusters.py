@@ -33,7 +33,14 @@ def context(try_number: int = 1, run: str = "r", cleared: int = 0) -> dict[str, 
     ti = SimpleNamespace(
         dag_id="d", run_id=run, task_id="t", map_index=-1, max_tries=3 + cleared, try_number=try_number
     )
+    ti.xcom_push = lambda **_: None
     return {"ti": ti}
+
+
+def remembering(store: dict[str, Any], try_number: int, cleared: int = 0) -> dict[str, Any]:
+    """The context of a try, with what Airflow (3.3) keeps from try to try."""
+    memory = SimpleNamespace(get=store.get, set=store.__setitem__)
+    return context(try_number, cleared=cleared) | {"task_state_store": memory}
 
 
 def creation(**given: Any) -> TkeCreateClusterOperator:
@@ -234,6 +241,20 @@ def test_a_retry_waits_for_the_deletion_of_the_first_try(cloud):
     come_true(cloud, "cluster")
     assert delete(made["cluster_id"], context(try_number=2))["reason"].endswith("is gone")
     assert len(cloud.calls("DeleteCluster")) == 1
+
+
+def test_a_cluster_that_no_try_has_found_is_no_deleted_one(cloud):
+    made = create(deletion_protection=False)
+    store: dict[str, Any] = {}
+    for try_number in (1, 2):
+        with pytest.raises(AirflowFailException, match="has no cluster cls-misspelt; check the id"):
+            delete("cls-misspelt", remembering(store, try_number), retries=3)
+    cleared = remembering(store, try_number=3, cleared=2)
+    assert delete("cls-misspelt", cleared, retries=3)["reason"] == "cluster cls-misspelt is gone"
+    store.clear()
+    delete(made["cluster_id"], remembering(store, try_number=1), retries=3)
+    again = delete(made["cluster_id"], remembering(store, try_number=2), retries=3)
+    assert again["reason"].endswith("is gone"), "whoever was killed after it asked for the deletion has found it"
 
 
 def test_a_cluster_that_is_not_there_is_an_error_at_the_first_try_only(cloud):

@@ -11,7 +11,7 @@ from airflow.providers.common.compat.sdk import TaskDeferred
 from tests.live_cluster import image, named, released, run_of, until
 from tests.operators.test_canaries import come_to, service
 from tests.operators.test_rollouts import free, record_of
-from tests.process_of_a_release import path_of, process
+from tests.process_of_a_release import RETRY, path_of, process
 from tke_provider.clients import releases
 from tke_provider.domain.releases import Stage
 from tke_provider.operators.blue_green import TkeBlueGreenDeployOperator
@@ -75,7 +75,7 @@ async def test_a_worker_that_is_killed_is_taken_over_by_the_retry(place, strateg
     await released(operator(place, "a", "deploy"), run_of("run-1"))
     async with process("operator", path_of(STRATEGIES[strategy][0]), arguments(place, "b", strategy), "run-2"):
         await reached(place, step, up=up)
-    release = await released(operator(place, "b", strategy), run_of("run-2", max_tries=1, try_number=2))
+    release = await released(operator(place, "b", strategy), RETRY)
     assert (release["images"], release["record"]) == ({"web/web": named("b")}, 2)
     await whole(place)
 

@@ -7,17 +7,15 @@ import uuid
 
 import pytest
 
-from tests.live_cluster import released, run_of, until
+from tests.live_cluster import released, until
 from tests.operators.test_images import DOCKERFILE
-from tests.process_of_a_release import END, killed_after, path_of
+from tests.process_of_a_release import END, RETRY, at_length, killed_after, path_of
 from tke_provider.clients.registry import ImageRegistry
 from tke_provider.domain.images import REVISION, Image, release_tag
 from tke_provider.operators.images import TkeBuildImageOperator
 from tke_provider.operators.promotions import TcrPromoteImageOperator
 
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(600)]
-
-RETRY = run_of("run-2", max_tries=1, try_number=2)
 
 
 async def tags(registry, path: str) -> dict[str, str]:
@@ -27,7 +25,7 @@ async def tags(registry, path: str) -> dict[str, str]:
         return {name: str(await there.digest(path, name)) for name in names}
 
 
-@pytest.mark.parametrize("moment", ["POST .*/build", "POST .*/push", END])
+@pytest.mark.parametrize("moment", ["POST .*/push", *at_length("POST .*/build", END)])
 async def test_a_worker_killed_while_it_builds_leaves_one_image(
     git_repository, pushed_base, repository, registry, docker_api, monkeypatch, moment
 ):
@@ -66,12 +64,12 @@ async def promoted(tested: Image, registry, moment: str, **login: str) -> None:
     assert await tags(registry, path) == {release_tag(tested): tested.digest}
 
 
-@pytest.mark.parametrize("moment", ["POST .*/blobs/uploads", "PUT .*/manifests/", END])
+@pytest.mark.parametrize("moment", ["PUT .*/manifests/", *at_length("POST .*/blobs/uploads", END)])
 async def test_a_worker_killed_while_it_copies_an_image_leaves_it_under_one_tag(tested, registry, monkeypatch, moment):
     await promoted(tested, registry, moment, docker_conn_id=registry.connect(monkeypatch, "registry"))
 
 
-@pytest.mark.parametrize("moment", ["DuplicateImage", END])
+@pytest.mark.parametrize("moment", ["DuplicateImage", *at_length(END)])
 async def test_a_worker_killed_while_the_cloud_duplicates_an_image_asks_for_it_once(
     tcr_cloud, tested, registry, moment
 ):

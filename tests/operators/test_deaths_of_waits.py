@@ -12,7 +12,8 @@ from airflow.providers.common.compat.sdk import TaskDeferred
 from tests.live_cluster import deploy, image, named, released, until
 from tests.operators.scaling.test_node_pools import Instance
 from tests.operators.test_plan_deaths import calls_of, check_log, of
-from tests.operators.test_plans import create, joined, size
+from tests.operators.test_plan_pools import joined
+from tests.operators.test_plans import create, size
 from tests.operators.test_rollouts import record_of
 from tests.process_of_a_release import process
 from tke_provider.clients import leases

@@ -253,6 +253,14 @@ def test_a_pool_that_is_not_there_is_an_error_at_the_first_try_only(cloud):
     assert delete("nowhere", context(try_number=2))["reason"] == "node pool nowhere is gone"
 
 
+def test_a_pool_that_no_try_has_found_is_no_deleted_one(cloud):
+    store: dict[str, Any] = {}
+    memory = {"task_state_store": SimpleNamespace(get=store.get, set=store.__setitem__)}
+    with pytest.raises(AirflowFailException, match="has no node pool nowhere"):
+        delete("nowhere", context(try_number=2) | memory, retries=3)
+    assert store == {}
+
+
 @pytest.mark.stack
 def test_a_deletion_that_takes_long_is_waited_for_by_a_retry(clouds):
     create()

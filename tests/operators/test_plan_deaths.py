@@ -17,7 +17,8 @@ import pytest
 
 from tests.conftest import EmulatedCloud, own_pools
 from tests.live_cluster import until
-from tests.operators.test_plans import NIGHT, apply, joined
+from tests.operators.test_plan_pools import joined
+from tests.operators.test_plans import NIGHT, apply
 from tke_provider.clients.kubernetes import Cluster
 from tke_provider.clients.nodes import node_ref
 from tke_provider.emulator.nodes import OWNER

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 from airflow.providers.common.compat.sdk import AirflowFailException
 
-from tests.operators.test_plans import NIGHT, apply, joined, states
+from tests.operators.test_plan_pools import joined
+from tests.operators.test_plans import NIGHT, apply, states
 
 pytestmark = [pytest.mark.stack, pytest.mark.usefixtures("clouds")]
 

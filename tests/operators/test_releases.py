@@ -10,12 +10,15 @@ import logging
 import pytest
 import yaml
 
-from tests.live_cluster import deploy, image, named, released, run_of
+from tests.live_cluster import deploy, image, named, refused, released, run_of
 from tke_provider.clients import releases
+from tke_provider.domain.manifests import images_of
 from tke_provider.operators.manifests import TkeDiffOperator
 from tke_provider.plugin.board import changed
+from tke_provider.plugin.looks import Place
 
 pytestmark = [pytest.mark.stack, pytest.mark.usefixtures("connected")]
+LATE = run_of("run-1", max_tries=1, try_number=2)
 
 
 def secret(value: str) -> dict:
@@ -58,8 +61,9 @@ async def test_the_record_says_what_the_release_changed_and_no_secret(place, rel
     for value in ("hunter1", "hunter2", "token-one", "token-two"):
         assert value not in said
         assert base64.b64encode(value.encode()).decode() not in said
-    assert await changed("cls-local000", place.namespace, "web", 2) == {"markdown": second.diff["markdown"]}
-    assert "is gone" in (await changed("cls-local000", place.namespace, "web", 7))["reason"]
+    service = Place("cls-local000", place.namespace, "web")
+    assert await changed(service, 2) == {"markdown": second.diff["markdown"]}
+    assert "is gone" in (await changed(service, 7))["reason"]
 
 
 async def test_a_retry_says_the_same_and_a_release_of_the_same_says_that_nothing_changed(place):
@@ -72,3 +76,15 @@ async def test_a_retry_says_the_same_and_a_release_of_the_same_says_that_nothing
     assert before["counts"]["changed"] == 1
     await released(deploy(place, "b"), run_of("run-3"))
     assert (await releases.read(place.cluster, place.namespace, "web")).diff["objects"] == []
+
+
+async def test_a_retry_after_somebody_elses_release_leaves_that_alone(place):
+    quick = place.workload(replicas=0)
+    await released(deploy(place, "a", quick), run_of("run-1", max_tries=1))  # its worker died before it could say so
+    await released(deploy(place, "b", quick), run_of("run-2"))
+    said = await refused(deploy(place, "a", quick), LATE)
+    assert "was released since the first try by" in said
+    assert "run-2" in said
+    assert images_of([await place.cluster.get(place.ref("Deployment"))]) == {"web/web": named("b")}
+    cleared = await released(deploy(place, "a", quick), run_of("run-1", max_tries=2, try_number=2))
+    assert (cleared["record"], cleared["previous"]) == (3, {"web/web": named("b")})

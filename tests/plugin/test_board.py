@@ -72,9 +72,33 @@ def test_what_was_posted_by_hand_says_nothing_about_where_it_is(released):
     from sqlalchemy import update
 
     with create_session() as session:
-        session.execute(update(AssetEvent).values(extra={"service": "elsewhere", "namespace": 7}))
+        extra = {"service": "elsewhere", "namespace": 7, "cluster": "cls-2"}
+        session.execute(update(AssetEvent).values(extra=extra))
     (read,) = events.releases()
-    assert (read["service"], read["namespace"]) == ("shop", "production")
+    assert (read["service"], read["namespace"], read["cluster"]) == ("shop", "production", "cls-1")
+
+
+def test_a_cluster_is_named_as_its_release_wrote_it(told):
+    told(cluster="CLS-1")
+    assert events.releases()[0]["cluster"] == "CLS-1"
+
+
+def test_what_was_posted_by_hand_cannot_keep_the_board_from_being_drawn(told):
+    told(
+        task_id=None,
+        commit=7,
+        who={"a": 1},
+        approver=[],
+        revision="2",
+        images={"web": 7, "db": "db@sha256:1"},
+        more="x",
+    )
+    (read,) = events.releases()
+    assert (read["commit"], read["who"], read["approver"]) == ("", "", "")
+    assert read["images"] == {"db": "db@sha256:1"}
+    assert not {"more", "revision"} & read.keys()
+    told(task_id=None, images="web")
+    assert events.releases()[0]["images"] == {}
 
 
 def test_a_busy_service_hides_no_quiet_one(released):
@@ -101,7 +125,7 @@ def told(released):
     from airflow.utils.session import create_session
     from sqlalchemy import select
 
-    def tell(task_id: str | None = "deploy", **extra: str) -> None:
+    def tell(task_id: str | None = "deploy", **extra: object) -> None:
         with create_session() as session:
             asset_id = session.scalar(select(AssetModel.id).where(AssetModel.uri == "tke://cls-1/production/shop"))
             session.add(AssetEvent(asset_id=asset_id, extra=extra, source_dag_id="ci_cd", source_task_id=task_id))

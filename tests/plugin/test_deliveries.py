@@ -131,17 +131,16 @@ def test_what_was_given_up_is_accepted_when_it_is_delivered_again(intent, runs):
     assert len(runs()) == 1
 
 
-def test_a_dag_that_broke_after_the_answer_is_started_when_it_is_mended(intent, runs, dag_is, caplog):
+@pytest.mark.parametrize(("flag", "why"), [("has_import_errors", "The file of"), ("is_stale", "There is no DAG")])
+def test_a_dag_that_broke_or_went_after_the_answer_is_started_when_it_is_back(intent, runs, dag_is, caplog, flag, why):
     accept([[intent]])
-    dag_is("has_import_errors")
+    dag_is(flag)
     (number,) = accepted()
     with caplog.at_level(logging.WARNING, deliveries.__name__):
         start(number)
-    said = (
-        "Run push__shop__1 of from_push, for webhook:shop, is not started, and tried again in 30 seconds: The file of"
-    )
+    said = f"Run push__shop__1 of from_push, for webhook:shop, is not started, and tried again in 30 seconds: {why}"
     assert said in caplog.text
-    dag_is("has_import_errors", 0)
+    dag_is(flag, 0)
     start(number)
     assert len(runs()) == 1
 

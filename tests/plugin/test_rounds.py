@@ -83,3 +83,17 @@ async def test_one_who_no_longer_waits_takes_nothing_from_the_others(work):
     gone.cancel()
     work.go.set()
     assert await asyncio.gather(first, stays) == [100, 25]
+
+
+async def test_one_who_no_longer_waits_for_a_round_that_breaks_takes_nothing_from_the_others(work):
+    rounds = Rounds(work, 2)
+    first = asyncio.create_task(rounds.join("shop", 1))
+    await begun(work, 1)
+    gone, broken = (asyncio.create_task(rounds.join("shop", number)) for number in (2, 0))
+    await asyncio.sleep(0)
+    gone.cancel()
+    work.go.set()
+    assert await first == 100
+    with pytest.raises(ZeroDivisionError):
+        await asyncio.wait_for(broken, 60)
+    assert await rounds.join("shop", 4) == 25

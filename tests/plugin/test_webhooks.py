@@ -13,13 +13,14 @@ import logging
 import statistics
 import threading
 import time
+from http import HTTPStatus
 
 import pytest
 from sqlalchemy.exc import OperationalError
 
 from tests.plugin.conftest import CONNECTION
 from tke_provider.plugin import webhooks
-from tke_provider.plugin.webhooks import MAX_BODY, Rates
+from tke_provider.plugin.webhooks import MAX_BODY, Answer, Rates
 
 SECRET = CONNECTION["password"]
 COMMIT, NEXT = "a" * 40, "b" * 40
@@ -175,6 +176,14 @@ def test_a_source_that_sends_too_much_is_asked_to_come_later_and_forgeries_do_no
     assert 1 <= int(deliver().headers["Retry-After"]) <= 30
 
 
+def test_whoever_is_refused_gets_no_places_of_his_own(deliver, monkeypatch):
+    proved: list[str] = []
+    monkeypatch.setattr(webhooks.Places, "proved", lambda _, source: proved.append(source))
+    statuses = [each.status_code for each in (deliver(secret="wrong"), deliver(source="nobody"), deliver(b"no JSON"))]
+    assert (statuses, proved) == ([401, 404, 400], [])
+    assert (deliver().status_code, proved) == (202, ["shop"])
+
+
 def test_rates_recover_with_time():
     now = [0.0]
     rates = Rates(lambda: now[0])
@@ -190,6 +199,14 @@ def test_every_delivery_leaves_one_line(deliver, caplog):
     lines = [record.getMessage() for record in caplog.records if record.name == "tke_provider.plugin.webhooks"]
     assert [line.partition(",")[0] for line in lines] == ["Delivery from 'shop': 202", "Delivery from 'shop': 401"]
     assert SECRET not in caplog.text
+
+
+def test_a_line_is_one_line_of_bounded_length_whatever_is_said(caplog):
+    with caplog.at_level(logging.INFO, "tke_provider.plugin.webhooks"):
+        Answer(HTTPStatus.BAD_REQUEST, "a\nb\x1b[2J\u202e\u00e9" + "x" * 1000).log("shop")
+    (line,) = [record.getMessage() for record in caplog.records]
+    assert line.startswith(r"Delivery from 'shop': 400, a b\x1b[2J\u202e\xe9x")
+    assert len(line) < 600
 
 
 FOLLOWING = PUSH | {"before": COMMIT, "after": NEXT}

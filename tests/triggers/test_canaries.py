@@ -1,3 +1,4 @@
+import asyncio
 import time
 
 import pytest
@@ -5,7 +6,10 @@ import pytest
 from tests.live_cluster import named, released, run_of, until
 from tests.operators.test_canaries import canary, come_to, service, serving
 from tke_provider.clients import releases
+from tke_provider.domain.manifests import ObjectRef
 from tke_provider.domain.releases import Stage
+from tke_provider.domain.verdicts import State, Verdict, passed, pending
+from tke_provider.triggers import rollouts
 from tke_provider.triggers.blue_green import BlueGreenTrigger
 from tke_provider.triggers.canaries import CanaryTrigger
 
@@ -36,6 +40,36 @@ def test_arguments_are_ids_and_make_an_equal_trigger(kind, own):
 
 def test_a_wait_that_an_older_version_stored_goes_by_replicas():
     assert CanaryTrigger(**IDS, steps=[]).traffic == "replicas"
+
+
+class Looks:
+    """What two looks at a workload find; no cluster, because there nothing else stands still meanwhile."""
+
+    def __init__(self, *_: object) -> None:
+        self.cluster = self
+
+    async def get(self, ref: ObjectRef) -> dict:
+        return {"kind": ref.kind, "metadata": {"name": ref.name}}
+
+    async def assess(self, *_: object) -> Verdict:
+        return passed("up")
+
+    async def settled(self, workload: dict, up: Verdict, _: int) -> Verdict:
+        return pending("has just started") if workload["metadata"]["name"] == "web" else up
+
+
+async def test_what_has_just_started_is_looked_at_soon_whatever_else_was_looked_at_since(monkeypatch):
+    monkeypatch.setattr("tke_provider.clients.rollouts.RolloutLook", Looks)
+    monkeypatch.setattr(rollouts, "SETTLE_SECONDS", 0.0)
+    monkeypatch.setattr(rollouts, "_LEAST_SECONDS", 0.0)
+    trigger = CanaryTrigger(**{**IDS, "operation": ""}, steps=[])
+    trigger._quiet = 600.0
+    assert (await trigger._up(Looks(), ["Deployment/web"])).state is State.PENDING
+    assert (await trigger._up(Looks(), ["Deployment/web-canary"])).state is State.PASSED
+    await asyncio.wait_for(trigger.changed(600), 60)
+    trigger._quiet = 600.0
+    with pytest.raises(asyncio.TimeoutError):  # and no longer than it has to be
+        await asyncio.wait_for(trigger.changed(600), 0.1)
 
 
 @pytest.mark.stack

@@ -12,7 +12,7 @@ from airflow.triggers.shared_stream import AdvanceItem, AdvanceOutcome
 from tests.triggers.watching import State, triggerer, until
 from tke_provider.triggers import push_streams, pushes
 from tke_provider.triggers.push_streams import LOOKS_AT_ONCE, PushStream
-from tke_provider.triggers.pushes import Circle, PushTrigger
+from tke_provider.triggers.pushes import PushTrigger, Watchers
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -152,7 +152,7 @@ async def test_nothing_is_acknowledged_for_one_that_left(host):
 
 async def test_behind_an_event_that_was_lost_no_position_moves_and_all_is_told_again(host):
     host.stored, host.heads = {"a": "0"}, {"a": 2}
-    stream = PushStream(Circle(a=watchers("a")))
+    stream = PushStream(Watchers(a=watchers("a")))
     telling = stream.open_stream()
     (_, first), (_, second) = [await anext(telling) for _ in range(2)]
     await stream.advance([AdvanceItem(first, AdvanceOutcome(acked=1, failed=1))])
@@ -167,14 +167,14 @@ async def test_behind_an_event_that_was_lost_no_position_moves_and_all_is_told_a
 
 async def test_what_was_found_for_one_that_left_meanwhile_is_told_when_it_is_back(host):
     host.stored, host.heads = {"a": "0"}, {"a": 1}
-    circle = Circle(a=watchers("a"))
-    host.meanwhile = circle.clear
-    stream = PushStream(circle)
+    watched = Watchers(a=watchers("a"))
+    host.meanwhile = watched.clear
+    stream = PushStream(watched)
     telling = asyncio.ensure_future(anext(stream.open_stream()))
     await until(lambda: host.looks and not stream._looking)
     assert not telling.done()
     host.meanwhile = lambda: None
-    circle["a"] = watchers("a")
+    watched["a"] = watchers("a")
     (asset, payload), _ = await telling
     assert (asset, payload["number"]) == ("a", "1")
     await stream.aclose()
@@ -191,11 +191,11 @@ async def test_a_flood_of_news_overflows_no_queue(host):
 
 async def test_nothing_is_kept_of_one_that_left(host):
     host.stored = {"a": "0"}
-    circle = Circle(a=watchers("a"))
-    stream = PushStream(circle)
+    watched = Watchers(a=watchers("a"))
+    stream = PushStream(watched)
     telling = asyncio.ensure_future(anext(stream.open_stream()))
     await until(lambda: stream._due and stream._positions)
-    circle.clear()
+    watched.clear()
     await until(lambda: not stream._due and not stream._positions)
     telling.cancel()
     await stream.aclose()
@@ -205,7 +205,7 @@ async def test_nothing_is_kept_of_a_host_that_nobody_watches_any_more(host):
     async with triggerer() as running:
         running.watch(*watchers("a", "b"))
         await until(lambda: set(host.stored) == {"a", "b"})
-        assert set(pushes._circles["host"]) == {"a", "b"}
+        assert set(pushes._watchers["host"]) == {"a", "b"}
         await running.stop("a")
-        assert set(pushes._circles["host"]) == {"b"}
-    await until(lambda: gc.collect() >= 0 and "host" not in pushes._circles)
+        assert set(pushes._watchers["host"]) == {"b"}
+    await until(lambda: gc.collect() >= 0 and "host" not in pushes._watchers)

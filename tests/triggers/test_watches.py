@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import threading
 import time
@@ -71,3 +72,19 @@ async def test_a_watch_that_held_begins_again_at_once(watched, monkeypatch):
     monkeypatch.setattr(watches, "_STEADY_SECONDS", 0)
     async with listen(TkeKubernetesHook(), SCOPE, Listener(lambda _: True)):
         await until(lambda: len(watched) >= 3)
+
+
+@pytest.mark.parametrize("watched", [200], indirect=True)
+async def test_a_thread_that_runs_tasks_of_its_own_has_a_watch_of_its_own(watched):
+    """Two tasks of one process, each in a loop of its own: an event of one loop is not heard in another."""
+
+    async def told() -> int:
+        listener = Listener(lambda _: True)
+        async with listen(TkeKubernetesHook(), SCOPE, listener):
+            await asyncio.wait_for(listener.happened.wait(), 60)
+            return len(watches._shared)
+
+    async with listen(TkeKubernetesHook(), SCOPE, Listener(lambda _: True)):
+        assert await asyncio.to_thread(asyncio.run, told()) == 2
+    assert watches._shared == {}
+    assert watched

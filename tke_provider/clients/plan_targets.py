@@ -17,7 +17,7 @@ from tke_provider.domain.manifests import ObjectRef, annotation
 from tke_provider.domain.operations import OPERATION, SIZED_BY
 from tke_provider.domain.owners import Autoscalers, owner_of
 from tke_provider.domain.plans import USUAL, Kind, least, read_size
-from tke_provider.domain.proposals import Began, Present
+from tke_provider.domain.proposals import Began, Present, named_once
 from tke_provider.domain.quotas import room
 from tke_provider.domain.scaling import SIZE_BEFORE, Bounds
 from tke_provider.exceptions import ForbiddenError, NotFoundError, TkeError
@@ -95,7 +95,16 @@ async def find(
     for objects, absent in await asyncio.gather(*map(look, sorted(by_namespace))):
         found += objects
         missing += absent
-    return found, missing
+    return _named_once(found), missing
+
+
+def _named_once(found: Sequence[Found]) -> list[Found]:
+    targets: dict[tuple[ObjectRef, str], list[str]] = defaultdict(list)
+    for each in found:
+        targets[each.number, each.rule].append(each.present.target)
+    return [
+        dataclasses.replace(each, present=named_once(each.present, targets[each.number, each.rule])) for each in found
+    ]
 
 
 class _Namespace:

@@ -7,7 +7,7 @@ import dataclasses
 import logging
 import math
 import time
-from collections import Counter
+from collections import Counter, defaultdict
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -20,7 +20,7 @@ from tke_provider.domain.operations import OPERATION
 from tke_provider.domain.phrases import some
 from tke_provider.domain.plans import least
 from tke_provider.domain.pools import came, fell_back, gave_up, settled_for
-from tke_provider.domain.proposals import Began, Present
+from tke_provider.domain.proposals import Began, Present, named_once
 from tke_provider.domain.scaling import (
     AUTOSCALER,
     SIZE_BEFORE,
@@ -34,7 +34,7 @@ from tke_provider.domain.scaling import (
     written,
 )
 from tke_provider.domain.verdicts import State, Verdict, expired, passed
-from tke_provider.exceptions import CapacityError
+from tke_provider.exceptions import CapacityError, TkeError
 
 if TYPE_CHECKING:
     from collections.abc import Container, Iterable, Sequence
@@ -119,7 +119,10 @@ async def find_pools(
         began = await _began(cluster, pool, operation) if target.step is not None else None
         present = _present(target, pool, await rules_of(tke, pool), began)
         found.append(FoundPool(present, pool, shrinking(pool.id) in marks))
-    return found, missing
+    names = defaultdict(list)
+    for each in found:
+        names[each.pool.id].append(each.present.target)
+    return [dataclasses.replace(each, present=named_once(each.present, names[each.pool.id])) for each in found], missing
 
 
 async def _began(cluster: Cluster, pool: NodePool, operation: str) -> Began | None:
@@ -127,8 +130,11 @@ async def _began(cluster: Cluster, pool: NodePool, operation: str) -> Began | No
     live = await cluster.get(leases.lease_of(whole_pool(pool.id).namespace, pool.id))
     if live is None or annotation(live, OPERATION) != operation:
         return None
-    size, minimum, maximum = map(int, annotation(live, SIZE_BEFORE).split())
-    return Began(size, Bounds(minimum, maximum))
+    try:
+        size, minimum, maximum = map(int, annotation(live, SIZE_BEFORE).split())
+        return Began(size, Bounds(minimum, maximum))
+    except (TkeError, ValueError):  # somebody else wrote it
+        return None
 
 
 async def _note(cluster: Cluster, pool: NodePool, operation: str) -> None:

@@ -11,7 +11,7 @@ from tke_provider.clients.plan_targets import being_changed, find, list_if_allow
 from tke_provider.clients.pools import first_to_go, rules_of, whole_pool
 from tke_provider.clients.scaling import APPS, find_number
 from tke_provider.domain.clusters import show_setting
-from tke_provider.domain.nodes import kept_pods, to_evict
+from tke_provider.domain.nodes import kept_pods, to_evict, used_up
 from tke_provider.domain.phrases import count, some
 from tke_provider.domain.plans import Claim, Kind, Target
 from tke_provider.domain.proposals import Present, compare
@@ -60,7 +60,7 @@ async def look_at_service(
         held = await leases.others(cluster, workload.namespace, operation)
         presents = [_of_any_kind(target, workload, number, held.get(workload.name))]
     if not presents:
-        raise NotFoundError(f"{workload} was deleted meanwhile", way_out="-")
+        raise NotFoundError(f"{workload} was deleted meanwhile", way_out="find out by whom")
     return dataclasses.replace(compare(target, Claim(size), presents[0]).line, why="as asked for")
 
 
@@ -183,7 +183,7 @@ async def _kept(
 ) -> dict[str, tuple[str, ...]]:
     """Pool to what keeps pods on the nodes that it would lose."""
     budgets = await list_if_allowed(cluster, "policy/v1", "PodDisruptionBudget") if shrinking else []
-    spent = [each for each in budgets if not (each.get("status") or {}).get("disruptionsAllowed", 0)]
+    spent = used_up(budgets)
     if not spent:
         return {}
     live, pods = await cluster.list("v1", "Node"), to_evict(await cluster.list("v1", "Pod"))

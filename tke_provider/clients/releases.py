@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import datetime as dt
+import logging
 from typing import TYPE_CHECKING, Any
 
 from tke_provider.clients import leases
@@ -24,11 +25,12 @@ from tke_provider.clients.objects import (
     stuck_pods,
 )
 from tke_provider.clients.rollouts import parts_of
-from tke_provider.clients.tracks import clear, ingresses_first, is_narrowed, quench, widen
+from tke_provider.clients.tracks import clear, ingresses_first, is_narrowed, stop_requests, widen
 from tke_provider.domain.diffs import difference, summary
 from tke_provider.domain.manifests import ObjectRef, is_rolled_out
 from tke_provider.domain.releases import (
     SERVICE,
+    TYPE,
     Record,
     Stage,
     begin,
@@ -43,13 +45,15 @@ from tke_provider.domain.releases import (
 from tke_provider.domain.rollouts import crashing, pods_of_newest
 from tke_provider.domain.tracks import is_second
 from tke_provider.domain.verdicts import State, Verdict, failed
-from tke_provider.exceptions import BusyError, ConflictError, TkeError
+from tke_provider.exceptions import BusyError, ConflictError, InputError, TkeError
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
 
     from tke_provider.clients.kubernetes import Cluster, Objects
     from tke_provider.domain.manifests import Manifest
+
+log = logging.getLogger(__name__)
 
 _LAST_LINES = 10
 
@@ -60,7 +64,8 @@ _LAST_LINES = 10
 async def history(cluster: Cluster, namespace: str, service: str) -> list[Record]:
     """Return the records of a service's releases, newest first; none where there was no release."""
     secrets = await cluster.list("v1", "Secret", namespace, label_selector=f"{SERVICE}={service}")
-    return sorted(map(decode, secrets), key=lambda record: record.revision, reverse=True)
+    records = (decode(each) for each in secrets if each.get("type") == TYPE)  # others may bear the label, too
+    return sorted(records, key=lambda record: record.revision, reverse=True)
 
 
 async def read(cluster: Cluster, namespace: str, service: str) -> Record | None:
@@ -164,7 +169,7 @@ class ServiceRelease:
     async def find(cls, cluster: Cluster, namespace: str, service: str, op: str) -> ServiceRelease:
         """Return the release of an operation.
 
-        :raises ConflictError: when a newer one was begun.
+        :raises ConflictError: when a newer one was begun, or is about to be.
         """
         record = await read(cluster, namespace, service)
         if record is None or record.op != op:
@@ -172,6 +177,8 @@ class ServiceRelease:
                 f"{service} in namespace {namespace} was released meanwhile by {record and record.op}",
                 way_out="see what that one did; this task left it alone",
             )
+        if record.stage is Stage.ABANDONED:  # whoever took it over has yet to write its own record, or died before
+            raise _overtaken(record, record)
         return cls(cluster, record)
 
     async def note(self, **changes: Any) -> None:
@@ -234,7 +241,7 @@ class ServiceRelease:
         :return: what was done, in words.
         """
         await self.note(stage=Stage.UNDOING, reason=reason)
-        await quench(self.cluster, self.record, {self.record.op, *self.record.ops})
+        await stop_requests(self.cluster, self.record, {self.record.op, *self.record.ops})
         scalers = await autoscalers(self.cluster, self.record.namespace)
         done, narrowed = [], []
         for ref, before in sorted(self.record.before.items(), key=_made_last):
@@ -264,14 +271,19 @@ class ServiceRelease:
     async def finish(self) -> None:
         """Mark it as live, and take away what was there only meanwhile, and records of long ago."""
         targets = set(self.record.targets())
-        await quench(self.cluster, self.record, {self.record.op, *self.record.ops})
+        await stop_requests(self.cluster, self.record, {self.record.op, *self.record.ops})
         for ref, before in sorted(self.record.before.items(), key=_made_last):
             live = None if ref in targets else await self.cluster.get(ref)
             if live is not None and self.record.undoes(live):
                 await self._put_back(ref, before, live, [])
         await self.note(stage=Stage.LIVE, finished=_now(), reason="")
-        for old in surplus(await history(self.cluster, self.record.namespace, self.record.service)):
-            await self.cluster.delete(record_of(old.namespace, old.service, old.revision))
+        try:
+            old = surplus(await history(self.cluster, self.record.namespace, self.record.service))
+        except InputError as error:  # somebody damaged one of them; that is no reason against what is live now
+            log.warning("No record of a release of long ago is deleted: %s", error)
+            return
+        for each in old:
+            await self.cluster.delete(record_of(each.namespace, each.service, each.revision))
 
     async def undone(self) -> None:
         """Mark it as undone: what was there before is back."""

@@ -23,7 +23,7 @@ _GOING_SECONDS = 60
 _LOOKS_PER_SECOND = 5
 
 
-async def quench(cluster: Cluster, record: Record, ops: Collection[str]) -> None:
+async def stop_requests(cluster: Cluster, record: Record, ops: Collection[str]) -> None:
     """Have the Ingresses of second versions take no request any more, before anything else of them goes.
 
     Returns when whoever carries the requests has heard of it, too: that is later than the cluster.
@@ -68,7 +68,7 @@ async def clear(cluster: Cluster, record: Record) -> None:
     dead = {ref: each for ref, each in live.items() if each and annotation(each, OPERATION) in record.ops}
     if any(leads(each, TRACK) and not is_second(each) for each in dead.values()):
         return
-    await quench(cluster, record, record.ops)
+    await stop_requests(cluster, record, record.ops)
     for ref in sorted(dead, key=ingresses_first):
         if is_second(dead[ref]):
             await cluster.delete(ref, uid=dead[ref]["metadata"]["uid"])

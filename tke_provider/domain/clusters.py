@@ -160,12 +160,14 @@ class PoolSettings:
         return bool(self.given)
 
 
-def show_setting(value: bool | int | Mapping[str, str] | frozenset[str]) -> str:
+def show_setting(value: bool | int | str | Mapping[str, str] | frozenset[str] | None) -> str:
     """Return a setting as people read it."""
     if isinstance(value, bool):
         return "on" if value else "off"
-    if isinstance(value, int):
+    if isinstance(value, (int, str)):
         return str(value)
+    if value is None:
+        return "none"
     pairs = value if isinstance(value, frozenset) else (f"{name}={text}" for name, text in value.items())
     return ", ".join(sorted(pairs)) or "none"
 

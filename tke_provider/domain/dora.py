@@ -170,8 +170,12 @@ def _lead_time(record: Record, committed: Mapping[str, datetime]) -> timedelta |
 
 
 def _cut_off(records: Sequence[Record], start: datetime) -> bool:
-    """Whether records of the window may have been deleted: the first kept is not the first, and begins within it."""
-    oldest = min(records, key=lambda each: each.revision)
+    """Whether records of the window may have been deleted: the first without a gap is not number 1, and begins within.
+
+    Before the gap one may be kept that is gone back to.
+    """
+    numbers = {each.revision for each in records}
+    oldest = max((each for each in records if each.revision - 1 not in numbers), key=lambda each: each.revision)
     return oldest.revision > 1 and (oldest.started is None or oldest.started > start)
 
 

@@ -64,9 +64,14 @@ def keeper(pod: Manifest, budgets: Iterable[Manifest]) -> str:
     return f"{ref} is kept by {' and by '.join(said)}" if said else f"{ref} is kept by a disruption budget"
 
 
+def used_up(budgets: Iterable[Manifest]) -> list[Manifest]:
+    """Return the disruption budgets that let no pod go now."""
+    return [each for each in budgets if not (each.get("status") or {}).get("disruptionsAllowed", 0)]
+
+
 def kept_pods(pods: Iterable[Manifest], budgets: Iterable[Manifest]) -> list[str]:
     """Return in words which pods would not be let go now, because a disruption budget is used up."""
-    spent = [each for each in budgets if not (each.get("status") or {}).get("disruptionsAllowed", 0)]
+    spent = used_up(budgets)
     # Budgets are asked neither for pods that have not started yet nor for those on their way out.
     asked_for = [pod for pod in pods if not ("deletionTimestamp" in pod["metadata"] or _is_pending(pod))]
     return [keeper(pod, spent) for pod in asked_for if any(_selects(each, pod) for each in spent)]
@@ -84,12 +89,14 @@ def still_there(pods: Sequence[Manifest], kept: Sequence[str]) -> str:
 def names_in_cluster(machines: Iterable[PoolNode], live: Iterable[Manifest]) -> dict[str, str]:
     """Return the names of the machines' Nodes, by the machine's id, for those that have joined.
 
-    The provider id of a Node ends with the machine's id; a Node is named after the machine or its address.
+    The provider id of a Node ends with the machine's id, or a Node is named after the machine; one that is neither has
+    the machine's address, as its name or within the cluster.
     """
     known: dict[str, str] = {}
     for node in live:
         name = str(node["metadata"]["name"])
         known[name] = known[str(node["spec"].get("providerID") or name).rpartition("/")[2]] = name
+        known.update(dict.fromkeys(_internal_addresses(node), name))
     found = {machine.id: known.get(machine.id) or known.get(machine.ip) for machine in machines}
     return {machine: name for machine, name in found.items() if name}
 
@@ -141,6 +148,11 @@ def keeps_pods_out(node: Manifest) -> str:
         return "is cordoned"
     taints = [each for each in node["spec"].get("taints") or () if each["effect"] in {"NoSchedule", "NoExecute"}]
     return next((f"still has the taint {each['key']}" for each in taints if each["key"].startswith(_STARTUP)), "")
+
+
+def _internal_addresses(node: Manifest) -> list[str]:
+    addresses = (node.get("status") or {}).get("addresses") or ()
+    return [str(each["address"]) for each in addresses if each["type"] == "InternalIP"]
 
 
 def _stays(pod: Manifest) -> bool:

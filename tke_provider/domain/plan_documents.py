@@ -25,6 +25,7 @@ SCHEMA = "plan.schema.json"
 _WEEKDAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 _DURATION = re.compile(r"(?:(?P<days>\d+)d)?(?:(?P<hours>\d+)h)?(?:(?P<minutes>\d+)m)?")
 _LONGEST_LEAD = timedelta(hours=24)
+_LONGEST_WINDOW = timedelta(days=366)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -84,7 +85,7 @@ class _Reader:
             return work()
         except InputError as error:
             self.problems.append(Problem(path, str(error).rstrip(".")))
-        except ValueError as error:
+        except (ValueError, OverflowError) as error:
             self.problems.append(Problem(path, str(error)))
         return None
 
@@ -174,7 +175,7 @@ class _Reader:
             days = self.attempt((*path, "only_on"), lambda: self.days(said.get("only_on")))
             return self.attempt(
                 (*path, "cron"),
-                lambda: Recurring(zone=zone, cron=said["cron"], duration=_duration(said["duration"]), days=days),
+                lambda: Recurring(zone=zone, cron=said["cron"], duration=_lasting(said["duration"]), days=days),
             )
         if "only_on" in said:
             self.problems.append(
@@ -253,7 +254,17 @@ def _size(value: Any) -> Size:
 def _duration(text: str) -> timedelta:
     found = _DURATION.fullmatch(text)
     assert found is not None  # noqa: S101  # the schema has the same pattern
-    return timedelta(**{unit: int(number) for unit, number in found.groupdict().items() if number})
+    try:
+        return timedelta(**{unit: int(number) for unit, number in found.groupdict().items() if number})
+    except OverflowError:
+        return timedelta.max
+
+
+def _lasting(text: str) -> timedelta:
+    lasting = _duration(text)
+    if lasting > _LONGEST_WINDOW:
+        raise InputError(f"A window lasts {text}", way_out="366d at most, or write from and until")
+    return lasting
 
 
 def _wall(text: str) -> datetime:

@@ -59,6 +59,18 @@ class Present:
     began: Began | None = None
 
 
+def named_once(present: Present, targets: Sequence[str]) -> Present:
+    """Return an object, which is not to be changed where several targets name it: each would undo the others.
+
+    :param targets: every one that names it.
+    """
+    if len(targets) == 1:
+        return present
+    return dataclasses.replace(
+        present, blockers=(*present.blockers, f"the plan sizes it as {' and as '.join(targets)}")
+    )
+
+
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Row:
     """One object's change.

@@ -19,6 +19,8 @@ _SHA = re.compile(r"[0-9a-f]{40}([0-9a-f]{24})?")
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 _LONGEST = 255
 """Characters of a branch or tag: git keeps each in a file of that name."""
+_NO_NAME = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")
+"""What git allows in no name, and databases keep in no text."""
 _RUN_ID = re.compile(r"push__.+__([0-9a-f]*)-([0-9a-f]+)__[0-9a-f]+")
 _SCP = re.compile(r"(?:[^@/]+@)?([^:/]+):(?!\d+/|//)(.+)")
 FIELDS = ("repository", "commit", "branch", "tag", "digest")
@@ -51,10 +53,13 @@ class Push:
 
         :raises InputError: when commit or digest are not what they should be. What the sender wrote is not quoted.
         """
-        if not (self.digest or _SHA.fullmatch(self.commit)) or (self.digest and not _DIGEST.fullmatch(self.digest)):
+        given = [(text, pattern) for text, pattern in ((self.commit, _SHA), (self.digest, _DIGEST)) if text]
+        if not given or not all(pattern.fullmatch(text) for text, pattern in given):
             raise InputError("The delivery names neither a full commit SHA nor a digest", way_out="see its format")
         if len(self.branch) > _LONGEST or len(self.tag) > _LONGEST:
             raise InputError(f"A branch or tag has more than {_LONGEST} characters", way_out="use a shorter name")
+        if _NO_NAME.search(self.branch + self.tag):
+            raise InputError("A branch or tag holds characters that no text does", way_out="see its format")
         if not any(self.urls):
             raise InputError("The delivery names no repository", way_out="see its format")
 

@@ -13,6 +13,7 @@ import enum
 import gzip
 import json
 import re
+import zlib
 from typing import TYPE_CHECKING, Any
 
 from tke_provider.domain.manifests import ROLLED_OUT, ObjectRef, annotation, images_of, is_awaited, is_rolled_out
@@ -31,7 +32,7 @@ SERVICE = "tke.airflow/service"
 """Label of a record: the service that was released."""
 STAGE = "tke.airflow/stage"
 HISTORY = 10
-"""How many records of a service are kept; the newest good one always is."""
+"""How many records of a service are kept; the newest good one and the one it would go back to always are."""
 
 _NAME = re.compile(r"[a-z0-9]([-a-z0-9.]{0,61}[a-z0-9])?")
 _TIMES = ("started", "finished", "since")
@@ -134,10 +135,9 @@ class Record:
 
     def strays(self, live: Manifest) -> list[str]:
         """Return what a live workload runs instead of the images of this release: an edit keeps our annotation."""
-        running = images_of([live])
         return [
             f"{container} runs {image}"
-            for container, image in running.items()
+            for container, image in images_of([live]).items()
             for wanted in [self.images.get(container) or self.images.get(container.partition("/")[2])]
             if wanted and image != wanted
         ]
@@ -186,8 +186,7 @@ def begin(
     :param live: the objects to be touched, as they are now.
     """
     before = {ref: as_it_was(manifest) if manifest else None for ref, manifest in live.items()}
-    ops: tuple[str, ...] = ()
-    delay = draft.scale_down_delay
+    ops, delay = tuple[str, ...](), draft.scale_down_delay
     if previous and has_way_back(previous, draft.op):
         before |= previous.before
         delay = max(delay, previous.scale_down_delay)
@@ -301,12 +300,12 @@ def serving(history: Sequence[Record]) -> Record | None:
 
 
 def surplus(history: Sequence[Record], limit: int = HISTORY) -> list[Record]:
-    """Return the records that may be deleted: beyond the limit, but never the newest good one.
+    """Return the records that may be deleted: beyond the limit, but never what serves, nor what it would go back to.
 
     :param history: newest first.
     """
-    good = serving(history)
-    return [each for each in history[limit:] if each is not good]
+    kept = (serving(history), last_good(history))
+    return [each for each in history[limit:] if all(each is not good for good in kept)]
 
 
 def as_it_was(live: Manifest) -> Manifest:
@@ -352,8 +351,9 @@ def record_of(namespace: str, service: str, revision: int) -> ObjectRef:
 
 
 def revision_of(name: str) -> int:
-    """Return the revision of the record with this name."""
-    return int(name.rpartition(".v")[2])
+    """Return the revision of the record with this name; 0 for somebody else's Secret."""
+    number = name.rpartition(".v")[2]
+    return int(number) if number.isdecimal() else 0
 
 
 def encode(record: Record) -> Manifest:
@@ -391,7 +391,7 @@ def decode(secret: Manifest) -> Record:
         before = {ObjectRef(**ref): manifest for ref, manifest in whole["before"]}
         version = {"version": secret["metadata"].get("resourceVersion", "")}
         return Record(**{**whole, **times, **lists, **version, "stage": Stage(whole["stage"]), "before": before})
-    except (KeyError, TypeError, ValueError, OSError, EOFError) as error:
+    except (KeyError, TypeError, ValueError, OSError, EOFError, zlib.error) as error:
         raise InputError(
             f"{ObjectRef.of(secret)} is no record of a release",
             cause=str(error),

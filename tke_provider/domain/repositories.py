@@ -8,6 +8,7 @@ import datetime as dt
 import fnmatch
 import gzip
 import json
+import zlib
 from typing import TYPE_CHECKING, Any, TypedDict
 
 from tke_provider.domain.images import split_host
@@ -193,7 +194,7 @@ def helm_manifests(secret: Manifest) -> str:
         # Helm encodes its gzipped JSON once, the cluster the Secret's value again.
         packed = base64.b64decode(base64.b64decode(secret["data"]["release"]))
         return str(json.loads(gzip.decompress(packed))["manifest"])
-    except (KeyError, ValueError, OSError, EOFError) as error:
+    except (KeyError, ValueError, OSError, EOFError, zlib.error) as error:
         name = f"{secret['metadata']['namespace']}/{secret['metadata']['name']}"
         raise InputError(
             f"Secret {name} says it is a Helm release and cannot be read",

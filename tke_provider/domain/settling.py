@@ -36,7 +36,8 @@ def settle(workload: Manifest, pods: Iterable[Manifest], now: dt.datetime, max_c
     """Say whether a workload stays up that is up and :func:`is_unprobed`.
 
     :param pods: those of its newest version.
-    :param now: by the clock of the cluster's nodes.
+    :param now: by a clock that agrees with the nodes': for as long as it is behind them one waits longer, and so much
+        less where it is ahead.
     """
     ref = ObjectRef.of(workload)
     running = [each for each in pods if each["status"].get("phase") == "Running"]

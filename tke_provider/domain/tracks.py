@@ -59,17 +59,17 @@ def beside(deployment: Manifest, track: str, replicas: int) -> Manifest:
     return second
 
 
-def door(services: Sequence[Manifest], deployment: Manifest, track: str) -> Manifest | None:
+def own_service(services: Sequence[Manifest], deployment: Manifest, track: str) -> Manifest | None:
     """Return a Service that leads to the second version alone, with the ports of the first that leads to both.
 
     None where no Service leads to the pods: there is nothing that could be asked.
     """
-    return _door(deployment["metadata"]["name"], services[0], deployment, track) if services else None
+    return _own_service(deployment["metadata"]["name"], services[0], deployment, track) if services else None
 
 
-def doors(services: Iterable[Manifest], deployment: Manifest, track: str) -> list[Manifest]:
+def own_services(services: Iterable[Manifest], deployment: Manifest, track: str) -> list[Manifest]:
     """Return a Service for each of these that leads to the second version alone, called like it."""
-    return [_door(each["metadata"]["name"], each, deployment, track) for each in services]
+    return [_own_service(each["metadata"]["name"], each, deployment, track) for each in services]
 
 
 def leading_to(services: Iterable[Manifest], deployment: Manifest) -> list[Manifest]:
@@ -111,7 +111,7 @@ def pods_pattern(deployment: str) -> str:
     return f"{deployment}-[a-z0-9]+-[a-z0-9]+"
 
 
-def _door(name: str, service: Manifest, deployment: Manifest, track: str) -> Manifest:
+def _own_service(name: str, service: Manifest, deployment: Manifest, track: str) -> Manifest:
     metadata = {"name": named(name, track), "labels": {TRACK: track}}
     ports = [_port(each) for each in service["spec"].get("ports") or ()]
     labels = {**(deployment["spec"]["selector"].get("matchLabels") or {}), TRACK: track}

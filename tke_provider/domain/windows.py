@@ -3,7 +3,8 @@
 Any instant gives the size that should hold then, whatever happened before: a late, missed or repeated run heals.
 Times are those that the clock on the wall of the window's zone shows. A time that the clock skips when summer time
 begins happens as it jumps; a time that it shows twice when summer time ends is the first of the two. So windows
-that share a boundary neither overlap nor leave a gap on those days either.
+between two times that share a boundary neither overlap nor leave a gap on those days either. A duration is elapsed
+time: of windows that last for one, two that meet on other days may overlap or leave a gap on those two.
 """
 
 from __future__ import annotations
@@ -277,6 +278,8 @@ def _check_cron(cron: str) -> None:
     try:
         if len(cron.split()) != _CRON_FIELDS:
             raise croniter.CroniterBadCronError(f"it has {len(cron.split())} fields")
+        if any(field[0] in "rR" for field in cron.split()):  # croniter's own; every look would be at another time
+            raise croniter.CroniterBadCronError("R means another time at every look")
         croniter.croniter(cron).get_next()
     except (croniter.CroniterError, ValueError, KeyError) as error:
         raise InputError(

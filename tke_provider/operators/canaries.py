@@ -30,7 +30,7 @@ from tke_provider.domain.ingresses import (
 )
 from tke_provider.domain.load_balancers import CONTROLLERS, balanced, check_balanced, check_version, weights_of
 from tke_provider.domain.manifests import ObjectRef
-from tke_provider.domain.tracks import doors
+from tke_provider.domain.tracks import own_services
 from tke_provider.exceptions import ManifestError
 from tke_provider.operators.tracks import TkeTrackDeployOperator
 from tke_provider.triggers.canaries import CanaryTrigger
@@ -145,7 +145,7 @@ class TkeCanaryDeployOperator(TkeTrackDeployOperator):
             check_class(each, await cluster.get(ref) if name else None)
         check_rivals(everyone, routed, names)
         canaries = [canary_of(each, names, CANARY) for each in routed]
-        return [*doors(led_to(routed, services), deployment, CANARY), *canaries, *services]
+        return [*own_services(led_to(routed, services), deployment, CANARY), *canaries, *services]
 
     async def _check_clb(self, cluster: Cluster, services: Sequence[Manifest], versions: Sequence[Manifest]) -> None:
         names = {each["metadata"]["name"] for each in services}

@@ -133,7 +133,7 @@ class TkeRunTestsOperator(TkeImageOperator, TkePodRunOperator):
         reader_image: str = "",
         pod_spec: Mapping[str, Any] | None = None,
         cluster_id: str | None = None,
-        region: str = "",
+        region: str | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(timeout=timeout, poll_interval=poll_interval, **kwargs)

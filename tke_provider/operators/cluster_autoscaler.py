@@ -8,9 +8,12 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, TypedDict
 
 from tke_provider.domain.cluster_autoscaler import changes, check_options, check_words, missing
+from tke_provider.domain.clusters import show_setting
+from tke_provider.domain.rehearsals import Line
 from tke_provider.exceptions import BusyError, DeadlineError, InputError, TkeError, UnavailableError
 from tke_provider.links.console import ClusterLink
-from tke_provider.operators.base import TkeBaseOperator, first_found, open_tke
+from tke_provider.operators.base import first_found, open_tke
+from tke_provider.operators.rehearsals import TkeRehearsableOperator
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
@@ -29,7 +32,7 @@ class ConfiguredAutoscaler(TypedDict):
     options: dict[str, Value | None]
 
 
-class TkeConfigureClusterAutoscalerOperator(TkeBaseOperator):
+class TkeConfigureClusterAutoscalerOperator(TkeRehearsableOperator):
     """Set options of a cluster's autoscaler: whether and when idle machines go, and which pool grows.
 
     Looks first, writes only what differs, and looks until it is there; options that are not given stay. They hold for
@@ -42,6 +45,8 @@ class TkeConfigureClusterAutoscalerOperator(TkeBaseOperator):
     :param region: of the cluster; default: the connection's.
     :param timeout: seconds until the cloud must show what was written.
     :param poll_interval: seconds between two looks.
+    :param dry_run: only say what would be changed; see
+        :class:`~tke_provider.operators.rehearsals.TkeRehearsableOperator`.
     :returns: ``{"cluster_id", "changed": {option: {"before", "after"}}, "options"}``. What changed is seen by two looks
         of which a retry keeps the first (Airflow 3.3), so it holds an option that somebody else changed meanwhile, too.
     :raises InputError: when an option is unknown or makes no sense, or the cloud tells no options of this cluster.
@@ -72,6 +77,21 @@ class TkeConfigureClusterAutoscalerOperator(TkeBaseOperator):
         self.region = region
         self.timeout = timeout
         self.poll_interval = poll_interval
+
+    async def rehearse(self, context: Context) -> list[Line]:  # noqa: ARG002  # whoever does it
+        """Say which options would be changed."""
+        wanted = check_options(self.options)
+        async with await open_tke(self) as tke:
+            live = await self._look(tke)
+        return [
+            Line(
+                ref=f"{word} of the autoscaler of cluster {self.cluster_id}",
+                before=show_setting(live.get(word)),
+                after=show_setting(value),
+                why="as asked for",
+            )
+            for word, value in wanted.items()
+        ]
 
     async def perform(self, context: Context) -> ConfiguredAutoscaler:
         """Look, write what differs, and look until it is there."""

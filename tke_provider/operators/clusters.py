@@ -10,7 +10,7 @@ from tke_provider.domain.creations import IfExists, check_confirmed, mark, recog
 from tke_provider.domain.verdicts import State, Verdict
 from tke_provider.exceptions import CapacityError, ConflictError, InputError, NotFoundError, UnavailableError
 from tke_provider.links.console import ClusterLink
-from tke_provider.operators.base import TkeWaitingOperator, open_region, operation_of
+from tke_provider.operators.base import TkeWaitingOperator, first_found, open_region, operation_of
 from tke_provider.operators.scaling import failure
 from tke_provider.triggers.clusters import ClusterTrigger
 
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 Fate = Literal["retain", "terminate"]
 """What becomes of machines or disks when their cluster or pool is deleted: they stay, or they end."""
+DELETED = "deleted"
+"""Under which a try keeps the id of what it found and deletes; see :func:`~tke_provider.operators.base.first_found`."""
 TO_SHOW = 60.0
 """Seconds in which the cloud must list what it was asked for."""
 
@@ -188,7 +190,8 @@ class TkeDeleteClusterOperator(TkeWaitingOperator):
     :param timeout: seconds until it is gone.
     :returns: the id, what became of machines and disks, and one sentence.
     :raises InputError: when the deletion is not confirmed, or the cluster is protected from it. Nothing was changed.
-    :raises NotFoundError: when the first try finds no such cluster. A later one takes it for done.
+    :raises NotFoundError: when there is no such cluster. A later try takes it for done if an earlier one found it
+        (before Airflow 3.3: in any case), and so does a Clear.
     :raises DeadlineError: when it is not gone in time. It goes on being deleted.
     """
 
@@ -225,8 +228,9 @@ class TkeDeleteClusterOperator(TkeWaitingOperator):
         async with await open_region(self) as tke:
             cluster = await tke.cluster(self.cluster_id)
             if cluster is None:
-                refuse_unknown(context, f"Region {self.region} has no cluster {self.cluster_id}")
+                refuse_unknown(context, self.retries, f"Region {self.region} has no cluster {self.cluster_id}")
                 return
+            first_found(context, DELETED, cluster.id)
             check_confirmed("cluster", cluster, self.confirm)
             if cluster.deletion_protection:
                 raise protected(f"Cluster {cluster.id} ({cluster.name})")
@@ -266,12 +270,18 @@ class TkeDeleteClusterOperator(TkeWaitingOperator):
         return True if cluster is None or cluster.state == "Deleting" else None
 
 
-def refuse_unknown(context: Context, problem: str) -> None:
-    """Take what is not there for deleted, but not at a first try: a misspelt id would leave the real one running.
+def refuse_unknown(context: Context, retries: int | None, problem: str) -> None:
+    """Take what is not there for deleted, if an earlier try found it: a misspelt id would leave the real one running.
 
-    :raises NotFoundError: at a first try.
+    Where Airflow keeps nothing from try to try (before 3.3), any but the first try is believed; a Clear is everywhere,
+    for somebody has looked.
+
+    :param retries: of the task; a Clear allows as many again.
+    :raises NotFoundError: when no try has found it.
     """
-    if context["ti"].try_number <= 1:
+    ti, store = context["ti"], context.get("task_state_store")
+    found = not store or ti.max_tries > (retries or 0) or store.get(DELETED) is not None
+    if ti.try_number <= 1 or not found:
         raise NotFoundError(problem, way_out="check the id and the region; if it was deleted by hand, clear the task")
 
 

@@ -47,7 +47,7 @@ class TkeImageOperator(TkeBaseOperator):
         self.registry_id = registry_id
         self.docker_conn_id = docker_conn_id
         self.repository = ""
-        self.region = ""
+        self.region: str | None = None
 
     def registry_hook(self) -> RegistryHook:
         """Return what logs in to the registry."""
@@ -184,7 +184,7 @@ class TkeBuildImageOperator(TkeImageOperator):
         buildkit_resources: Mapping[str, Any] | None = None,
         pod_spec: Mapping[str, Any] | None = None,
         cluster_id: str | None = None,
-        region: str = "",
+        region: str | None = None,
         namespace: str = "default",
         **kwargs: Any,
     ) -> None:
@@ -302,7 +302,7 @@ class TkeBuildImageOperator(TkeImageOperator):
             resources=self.buildkit_resources or {},
             pod_spec=self.pod_spec or {},
         )
-        cluster = TkeKubernetesHook(self.tke_conn_id, self.cluster_id, self.region or None)
+        cluster = TkeKubernetesHook(self.tke_conn_id, self.cluster_id, self.region)
         return BuildKitBuilder(
             hook, cluster, place, buildkit_conn_id=self.buildkit_conn_id, git_conn_id=self.git_conn_id
         )

@@ -17,7 +17,7 @@ from tke_provider.domain.verdicts import State, Verdict
 from tke_provider.exceptions import ConflictError, InputError, NotFoundError, UnavailableError
 from tke_provider.links.console import ClusterLink, NodePoolLink
 from tke_provider.operators.base import TkeWaitingOperator, first_found, open_cluster, open_tke, operation_of, recall
-from tke_provider.operators.clusters import TO_SHOW, Fate, protected, refuse_unknown
+from tke_provider.operators.clusters import DELETED, TO_SHOW, Fate, protected, refuse_unknown
 from tke_provider.operators.scaling import failure
 from tke_provider.triggers.node_pools import NewPoolTrigger, PoolGoneTrigger
 
@@ -30,7 +30,6 @@ if TYPE_CHECKING:
     from tke_provider.domain.clusters import NodePool
 
 Kind = Literal["regular", "native", "super"]
-_DELETED = "deleted"
 
 
 class MadePool(TypedDict):
@@ -248,7 +247,8 @@ class TkeDeleteNodePoolOperator(TkeWaitingOperator):
     :returns: ids, what became of the machines, and one sentence.
     :raises InputError: when the deletion is not confirmed, or the pool protected from it, or it cannot retain its
         machines, or pods run on its super nodes. Nothing was changed.
-    :raises NotFoundError: when the first try finds no such pool. A later one takes it for done.
+    :raises NotFoundError: when there is no such pool. A later try takes it for done if an earlier one found it (before
+        Airflow 3.3: in any case), and so does a Clear.
     :raises BusyError: while the pool is being changed, by another task, a plan or the cloud; a retry helps.
     :raises DeadlineError: when it is not gone in time. It goes on being deleted.
     """
@@ -286,10 +286,10 @@ class TkeDeleteNodePoolOperator(TkeWaitingOperator):
             try:
                 pool = await tke.node_pool(str(self.cluster_id), self.node_pool)
             except NotFoundError as error:
-                refuse_unknown(context, error.problem)
-                self.node_pool_id = first_found(context, _DELETED, self.node_pool)
+                refuse_unknown(context, self.retries, error.problem)
+                self.node_pool_id = first_found(context, DELETED, self.node_pool)
                 return
-            self.node_pool_id = first_found(context, _DELETED, pool.id)
+            self.node_pool_id = first_found(context, DELETED, pool.id)
             self._check(pool)
             async with self._alone(pool, operation_of(context).id):
                 await asked_once(
@@ -316,7 +316,7 @@ class TkeDeleteNodePoolOperator(TkeWaitingOperator):
     async def conclude(self, context: Context, verdict: Verdict) -> DeletedPool:
         """Say what was deleted."""
         async with await open_tke(self):
-            self.node_pool_id = str(recall(context, _DELETED))
+            self.node_pool_id = str(recall(context, DELETED))
         if verdict.state is not State.PASSED:
             way_out = "it goes on being deleted; run the task again to wait for it"
             raise failure(f"Node pool {self.node_pool_id} is not gone", verdict, UnavailableError, way_out)

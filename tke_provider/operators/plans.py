@@ -15,6 +15,7 @@ from tke_provider.clients.plan_targets import find
 from tke_provider.clients.plans import bring_all, is_due
 from tke_provider.clients.pools import PoolWork, find_pools, whole_pool
 from tke_provider.clients.rehearsals import look_at_pools
+from tke_provider.domain.choices import check_choice
 from tke_provider.domain.plan_documents import parse
 from tke_provider.domain.plan_results import (
     Outcome,
@@ -233,6 +234,7 @@ class TkeApplyScheduleOperator(_TkePlanOperator):
         self.service_timeout = service_timeout
         self.pool_timeout = pool_timeout
         self.poll_interval = poll_interval
+        check_choice("dry_run", dry_run, (False, True))  # any text would be true
         self.changes_nothing = dry_run  # Airflow has a method of the argument's name
 
     async def perform(self, context: Context) -> PlanResult:

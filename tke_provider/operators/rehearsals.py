@@ -5,6 +5,7 @@ from __future__ import annotations
 import abc
 from typing import TYPE_CHECKING, Any
 
+from tke_provider.domain.choices import check_choice
 from tke_provider.domain.rehearsals import rehearsal
 from tke_provider.operators.base import TkeBaseOperator
 
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 class TkeRehearsableOperator(TkeBaseOperator, abc.ABC):
     """Changes something, or only says what it would change. Stands first among the bases of an operator.
 
-    :param dry_run: check everything and write nothing; the task then returns a
+    :param dry_run: ``True`` or ``False``, no template: check everything and write nothing; the task then returns a
         :class:`~tke_provider.domain.rehearsals.Rehearsal`: what there is and what that would become, who owns it, and
         what stands against the change, object by object in ``rows`` and as a page for an approval in ``markdown``.
         What would end the task for its input ends a dry run, too.
@@ -27,6 +28,7 @@ class TkeRehearsableOperator(TkeBaseOperator, abc.ABC):
 
     def __init__(self, *, dry_run: bool = False, **kwargs: Any) -> None:
         super().__init__(**kwargs)
+        check_choice("dry_run", dry_run, (False, True))  # any text would be true
         self.changes_nothing = dry_run  # Airflow has a method of the argument's name
 
     @abc.abstractmethod

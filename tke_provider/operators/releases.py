@@ -154,6 +154,7 @@ class TkeReleaseOperator(TkeWaitingOperator, abc.ABC):
             try:
                 async with leases.held(cluster, held, operation, and_beyond=True):
                     await self._refuse_undone(cluster, operation)
+                    await self._refuse_replaced(cluster, operation, context)
                     await self.start(cluster, draft, manifests, context)
             except TkeError as error:
                 if not error.retryable:
@@ -179,6 +180,19 @@ class TkeReleaseOperator(TkeWaitingOperator, abc.ABC):
         record = await read(cluster, self.namespace, self._service())
         if record and record.op == operation and record.stage is Stage.UNDOING:
             raise await self._undone(ServiceRelease(cluster, record), record.reason)
+
+    async def _refuse_replaced(self, cluster: Cluster, operation: str, context: Context) -> None:
+        """Leave alone what somebody released since an earlier try: a late retry must not take back what they chose."""
+        from tke_provider.clients.releases import history
+
+        if context["ti"].try_number == 1:
+            return
+        records = await history(cluster, self.namespace, self._service())
+        if any(each.op == operation for each in records) and records[0].op != operation:
+            raise ConflictError(
+                f"{self._service()} in namespace {self.namespace} was released since the first try by {records[0].op}",
+                way_out="leave it at that, or clear the task to release it all the same",
+            )
 
     async def _ensure_namespace(self, cluster: Cluster, operation: str) -> None:
         from tke_provider.clients.objects import make_namespace

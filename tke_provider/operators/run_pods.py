@@ -37,7 +37,7 @@ class TkePodRunOperator(TkeWaitingOperator, abc.ABC):
     reader_image: str
     pod_spec: Mapping[str, Any] | None
     cluster_id: str | None
-    region: str
+    region: str | None
     _following: asyncio.Future[None] | None = None
 
     @abc.abstractmethod
@@ -83,7 +83,7 @@ class TkePodRunOperator(TkeWaitingOperator, abc.ABC):
             pod=ref.name,
             operation=operation_of(context).id,
             cluster_id=self.cluster_id,
-            region=self.region or None,
+            region=self.region,
             tke_conn_id=self.tke_conn_id,
             deadline=deadline,
             poll_interval=self.poll_interval,
@@ -177,7 +177,7 @@ class TkePodRunOperator(TkeWaitingOperator, abc.ABC):
         )
 
     def _hook(self) -> TkeKubernetesHook:
-        return TkeKubernetesHook(self.tke_conn_id, self.cluster_id, self.region or None)
+        return TkeKubernetesHook(self.tke_conn_id, self.cluster_id, self.region)
 
     def _ref(self, context: Context) -> ObjectRef:
         from tke_provider.clients.run_pods import ref_of

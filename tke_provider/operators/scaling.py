@@ -30,7 +30,6 @@ from tke_provider.domain.scaling import (
 )
 from tke_provider.domain.verdicts import State, Verdict
 from tke_provider.exceptions import ConflictError, DeadlineError, InconclusiveError, InputError, RolloutError, TkeError
-from tke_provider.hooks.kubernetes import TkeKubernetesHook
 from tke_provider.links.console import ClusterLink, NodePoolLink, WorkloadLink
 from tke_provider.operators.base import TkeWaitingOperator, first_found, open_cluster, open_tke, operation_of, recall
 from tke_provider.operators.rehearsals import TkeRehearsableOperator
@@ -41,7 +40,6 @@ if TYPE_CHECKING:
 
     from airflow.providers.common.compat.sdk import Context
 
-    from tke_provider.clients.kubernetes import Cluster
     from tke_provider.clients.tke import Tke
     from tke_provider.domain.clusters import NodePool
     from tke_provider.domain.rehearsals import Line
@@ -287,16 +285,14 @@ class TkeScaleNodePoolOperator(TkeRehearsableOperator, TkeWaitingOperator):
     async def rehearse(self, context: Context) -> list[Line]:
         """Say what would become of the size and its bounds."""
         operation = operation_of(context).id
-        async with await open_tke(self) as tke, await self._cluster() as cluster:
-            pool = await self._find(tke)
-            plan = (lambda _: ()) if against(pool, self.size, self.direction) else self._steps
-            return [await look_at_pool(tke, cluster, pool, operation, plan, self.size)]
+        async with await open_tke(self) as tke, await open_cluster(self) as cluster:
+            return [await look_at_pool(tke, cluster, await self._find(tke), operation, self._allowed, self.size)]
 
     async def perform(self, context: Context) -> Decision:
         """Leave the pool alone where it lies beyond the size in the only direction allowed, else bring it there."""
         async with await open_tke(self) as tke:
             pool = await self._find(tke)
-            if self._steps(pool) and (rules := await rules_of(tke, pool)):
+            if self._allowed(pool) and (rules := await rules_of(tke, pool)):
                 raise ruled(pool, rules)
         if why := against(pool, self.size, self.direction):
             self.log.info("Nothing to do: %s", why)
@@ -313,7 +309,7 @@ class TkeScaleNodePoolOperator(TkeRehearsableOperator, TkeWaitingOperator):
         lease, operation = whole_pool(self.node_pool_id), operation_of(context).id
         async with (
             await open_tke(self) as tke,
-            await self._cluster() as cluster,
+            await open_cluster(self) as cluster,
             leases.kept(cluster, lease, operation, and_beyond=True),
         ):
             pool = await self._find(tke)
@@ -361,12 +357,14 @@ class TkeScaleNodePoolOperator(TkeRehearsableOperator, TkeWaitingOperator):
         )
         return steps(pool, self.size, minimum, maximum, through_bounds=self.on_autoscaler == "bounds")
 
-    async def _cluster(self) -> Cluster:
-        return await TkeKubernetesHook(self.tke_conn_id, self.cluster_id, self.region).cluster()
+    def _allowed(self, pool: NodePool) -> tuple[SetBounds | SetSize, ...]:
+        """Return the writes that the direction allows; what is refused is refused in either."""
+        writes = self._steps(pool)
+        return () if against(pool, self.size, self.direction) else writes
 
     async def _give_back(self, context: Context) -> None:
         lease = whole_pool(self.node_pool_id)
-        async with await self._cluster() as cluster:
+        async with await open_cluster(self) as cluster:
             await leases.release(cluster, lease.namespace, lease.name, operation_of(context).id)
 
     async def _find(self, tke: Tke) -> NodePool:

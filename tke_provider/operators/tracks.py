@@ -10,7 +10,7 @@ from tke_provider.domain.manifests import ObjectRef, stamp
 from tke_provider.domain.metrics import Gate
 from tke_provider.domain.releases import has_way_back
 from tke_provider.domain.smoke_tests import SmokeTest
-from tke_provider.domain.tracks import beside, deployment_of, door, is_second, leading_to, named
+from tke_provider.domain.tracks import beside, deployment_of, is_second, leading_to, named, own_service
 from tke_provider.exceptions import ManifestError
 from tke_provider.operators.rollouts import TkeDeployServiceOperator
 
@@ -100,7 +100,7 @@ class TkeTrackDeployOperator(TkeDeployServiceOperator, abc.ABC):
             return
         services = await self._services(cluster, draft, deployment)
         second = beside(deployment, self.track, int(stable["spec"].get("replicas", 1)))
-        front = door(services, deployment, self.track)
+        front = own_service(services, deployment, self.track)
         more = [*await self.meanwhile(cluster, services, deployment, stable)]
         stamp(more, draft.op, draft.commit)
         aside = {ObjectRef.of(each): each for each in (front, second, *more) if each}

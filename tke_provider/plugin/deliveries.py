@@ -150,7 +150,7 @@ def start(number: int) -> bool:
         # One that cannot be started must not keep the others; nor may the loop end.
         log.exception("A delivery that was accepted could not be started")
         with contextlib.suppress(Exception):  # the same database that may just have failed
-            return _put_off(number, f"{type(error).__name__}, see above")
+            return _put_off(number, f"{type(error).__name__}, see above.")
         return False
     return True
 

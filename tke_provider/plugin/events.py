@@ -66,9 +66,10 @@ def _told(event: Any, uri: str) -> dict[str, Any]:
     way = _way(event)
     parts = urlsplit(uri)
     namespace, _, service = parts.path.strip("/").partition("/")
+    cluster = _text(event.extra.get("cluster"))  # an address is in lower case
     return {
-        **event.extra,
-        "cluster": event.extra.get("cluster") or parts.netloc,
+        **_said(event.extra),
+        "cluster": cluster if cluster.lower() == parts.netloc else parts.netloc,
         "namespace": namespace,
         "service": service,
         "uri": uri,
@@ -79,6 +80,21 @@ def _told(event: Any, uri: str) -> dict[str, Any]:
         "run_id": event.source_run_id,
         "task_id": event.source_task_id,
     }
+
+
+def _said(extra: dict[str, Any]) -> dict[str, Any]:
+    """Return what the page draws of an event, each of the kind that it can draw: one odd event must not blank it."""
+    images, revision = extra.get("images"), extra.get("revision")
+    kept = images.items() if isinstance(images, dict) else ()
+    return {
+        **{name: _text(extra.get(name)) for name in ("commit", "who", "approver")},
+        "images": {name: image for name, image in kept if isinstance(image, str)},
+        **({"revision": revision} if isinstance(revision, int) else {}),
+    }
+
+
+def _text(value: object) -> str:
+    return value if isinstance(value, str) else ""
 
 
 def way_to(uri: str) -> Way | None:

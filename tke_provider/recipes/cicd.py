@@ -174,7 +174,7 @@ def _builder(spec: Spec) -> dict[str, Any]:
         "buildkit_config": given.config,
         "namespace": given.namespace,
         "cluster_id": spec.environments[0].cluster,
-        "region": spec.environments[0].region or "",
+        "region": spec.environments[0].region,
         "cache_tag": given.cache,
         "secrets": dict(given.secrets),
         "attestations": dict(given.attestations),
@@ -190,7 +190,7 @@ def _tests(spec: Spec, test: UnitTests) -> dict[str, Any]:
         "secrets": list(test.secrets),
         "pod_spec": {"imagePullSecrets": [{"name": each} for each in test.pull_secrets]} if test.pull_secrets else None,
         "cluster_id": first.cluster,
-        "region": first.region or "",
+        "region": first.region,
     }
     return {
         "command": test.command if isinstance(test.command, str) else list(test.command),

@@ -1,8 +1,9 @@
 """The stream behind the watchers of one host, each with its position in Airflow's asset state. Needs Airflow 3.3.
 
-Airflow makes a stream of the arguments of its first watcher, and never tells it of the others; so each watcher joins a
-circle for as long as Airflow listens for it, and the stream looks at all of a circle. An event goes to every listener,
-each of which passes on its own, and is acknowledged on a lane of its own: positions move one by one.
+Airflow makes a stream of the arguments of its first watcher, and never tells it of the others; so each watcher joins
+the :class:`~tke_provider.triggers.pushes.Watchers` for as long as Airflow listens for it, and the stream looks for all
+of them. An event goes to every listener, each of which passes on its own, and is acknowledged on a lane of its own:
+positions move one by one.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from airflow.sdk.execution_time.context import AssetStateStoreAccessor
     from airflow.triggers.shared_stream import AdvanceItem
 
-    from tke_provider.triggers.pushes import Circle, PushTrigger
+    from tke_provider.triggers.pushes import PushTrigger, Watchers
 
 
 LOOKS_AT_ONCE = 8
@@ -53,10 +54,10 @@ class Told(NamedTuple):
 
 
 class PushStream(SharedStreamProducer):
-    """Looks at every repository of a circle at its interval, tells what is new, and stores the position behind it."""
+    """Looks at every watched repository at its interval, tells what is new, and stores the position behind it."""
 
-    def __init__(self, circle: Circle) -> None:
-        self._circle = circle
+    def __init__(self, watchers: Watchers) -> None:
+        self._watchers = watchers
         self._places = asyncio.Semaphore(LOOKS_AT_ONCE)
         self._news: asyncio.Queue[tuple[dict[str, str], Told]] = asyncio.Queue()
         self._positions: dict[str, str] = {}
@@ -73,19 +74,19 @@ class PushStream(SharedStreamProducer):
                 continue
             await asyncio.sleep(0)  # listeners take their turn, however much there is to tell
             # Nobody may acknowledge for one who has just left; when it is back, it is told.
-            if told.look.asset in self._circle:
+            if told.look.asset in self._watchers:
                 yield (told.look.asset, payload), told
             else:
                 self._resolve([told], stored=False)
 
     def _begin(self) -> None:
-        for gone in (self._positions.keys() | self._due.keys()) - self._circle.keys():
+        for gone in (self._positions.keys() | self._due.keys()) - self._watchers.keys():
             self._positions.pop(gone, None)  # who goes on elsewhere moves it there
             self._due.pop(gone, None)
         now = time.monotonic()
-        for asset, watchers in self._circle.items():
+        for asset, here in self._watchers.items():
             if asset not in self._looking and self._due.get(asset, now) <= now:
-                self._looking[asset] = asyncio.create_task(self._look(watchers[0]))
+                self._looking[asset] = asyncio.create_task(self._look(here[0]))
 
     async def _look(self, watcher: PushTrigger) -> None:
         asset = watcher.asset

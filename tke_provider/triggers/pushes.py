@@ -30,11 +30,11 @@ LONGEST_LOOK = 30.0
 """Seconds after which a look at a host that hangs is given up."""
 
 
-class Circle(dict[str, "list[PushTrigger]"]):
-    """Who watches in this process what shares a stream: the watchers by the asset's name."""
+class Watchers(dict[str, "list[PushTrigger]"]):
+    """Those in this process that share a stream, by the asset's name."""
 
 
-_circles: weakref.WeakValueDictionary[Hashable, Circle] = weakref.WeakValueDictionary()
+_watchers: weakref.WeakValueDictionary[Hashable, Watchers] = weakref.WeakValueDictionary()
 """Each for as long as its stream, or somebody who listens to it, is there."""
 
 
@@ -85,20 +85,20 @@ class PushTrigger(BaseEventTrigger, abc.ABC):
             ) from error
         from tke_provider.triggers.push_streams import PushStream
 
-        return PushStream(_circles.setdefault(cls(**kwargs).shared_stream_key(), Circle()))
+        return PushStream(_watchers.setdefault(cls(**kwargs).shared_stream_key(), Watchers()))
 
     async def filter_shared_stream(self, shared_stream: AsyncIterator[Any]) -> AsyncIterator[TriggerEvent]:
         """Join those that are looked at, and tell of every news of this one."""
-        circle = _circles.setdefault(self.shared_stream_key(), Circle())
-        circle.setdefault(self.asset, []).append(self)
+        watchers = _watchers.setdefault(self.shared_stream_key(), Watchers())
+        watchers.setdefault(self.asset, []).append(self)
         try:
             async for asset, told in shared_stream:
                 if asset == self.asset:
                     yield TriggerEvent(told)
         finally:
-            circle[self.asset].remove(self)
-            if not circle[self.asset]:
-                del circle[self.asset]
+            watchers[self.asset].remove(self)
+            if not watchers[self.asset]:
+                del watchers[self.asset]
 
     async def look(self, position: str | None) -> Sequence[tuple[str, dict[str, str] | None]]:
         """Ask once; a host that does not answer is asked again later, and its reason is logged."""

@@ -100,7 +100,7 @@ class RolloutTrigger(TkeBaseTrigger):
         """Say whether all workloads, ``Kind/name`` each, are up."""
         from tke_provider.clients.rollouts import RolloutLook
 
-        look, self._settling = RolloutLook(cluster, self.namespace), False
+        look = RolloutLook(cluster, self.namespace)
         verdicts = [await self._assess(look, *each.split("/", 1)) for each in workloads]
         by_state = {verdict.state: verdict for verdict in reversed(verdicts)}
         for state in (State.FAILED, State.PENDING):
@@ -150,7 +150,7 @@ class RolloutTrigger(TkeBaseTrigger):
         await asyncio.sleep(min(_LEAST_SECONDS, timeout))
         quiet = self._quiet if all(watch.works for watch in self._watches) else self.poll_interval
         if self._settling:  # that a container stays up is told by nobody
-            quiet = min(quiet, SETTLE_SECONDS)
+            quiet, self._settling = min(quiet, SETTLE_SECONDS), False
         with contextlib.suppress(asyncio.TimeoutError):
             await asyncio.wait_for(self._listener.happened.wait(), min(quiet, timeout))
         self._quiet = _LEAST_SECONDS if self._listener.happened.is_set() else min(2 * self._quiet, _QUIET_SECONDS)

@@ -121,7 +121,7 @@ class TrackTrigger(RolloutTrigger):
         return copy.deepcopy(workloads(each for each in release.record.meanwhile if is_second(each))[0])
 
     async def second_is_up(self, release: ServiceRelease, wanted: Manifest | None = None) -> Verdict:
-        """Have the second version, with a door of its own, and say whether it is up.
+        """Have the second version, with a Service of its own, and say whether it is up.
 
         :param wanted: its Deployment; default: as it was written down.
         """
@@ -131,8 +131,8 @@ class TrackTrigger(RolloutTrigger):
         if live is not None and release.record.is_taken(ref, live):
             return failed(f"{ref} was changed meanwhile by {annotation(live, OPERATION) or 'somebody'}")
         if live is None or _differs(live, wanted):
-            doors = [each for each in release.record.meanwhile if is_second(each) and each["kind"] == "Service"]
-            for each in (*needed(release.record.applied, release.record.before), *doors, wanted):
+            services = [each for each in release.record.meanwhile if is_second(each) and each["kind"] == "Service"]
+            for each in (*needed(release.record.applied, release.record.before), *services, wanted):
                 await release.cluster.apply(each)
             self.log.info("%s gets %d pods of the new version", ref, wanted["spec"]["replicas"])
         return await self._up(release.cluster, [f"{ref.kind}/{ref.name}"])

@@ -37,7 +37,7 @@ class Instance(SimpleNamespace):
     """A task instance, with the XComs that outlive a deferral."""
 
     def __init__(self) -> None:
-        super().__init__(dag_id="d", run_id="r", task_id="nodes", map_index=-1, max_tries=0, xcoms={})
+        super().__init__(dag_id="d", run_id="r", task_id="nodes", map_index=-1, max_tries=0, try_number=1, xcoms={})
 
     def xcom_push(self, key: str, value: object) -> None:
         self.xcoms[key] = value

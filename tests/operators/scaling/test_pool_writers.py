@@ -10,7 +10,7 @@ from airflow.providers.common.compat.sdk import AirflowFailException, TaskDeferr
 
 from tests.live_cluster import run_of, until
 from tests.operators.scaling.test_node_pools import SET_SIZE, Instance, numbers, scale, writes
-from tests.operators.test_plans import joined
+from tests.operators.test_plan_pools import joined
 from tke_provider.clients import leases
 from tke_provider.clients.kubernetes import Cluster
 from tke_provider.clients.nodes import CORDONED_BY, cordon, node_ref
@@ -227,8 +227,9 @@ async def test_a_dry_run_of_a_size_shows_it_and_who_stands_against_it(cluster, c
     ]
     assert (await dry(clouds, cluster, scale(1, dry_run=True)))[0][2] == "unchanged"
     assert (await dry(clouds, cluster, scale(3, direction="down", dry_run=True)))[0][2] == "unchanged"
-    with pytest.raises(AirflowFailException, match="11, which is above its maximum of 10"):
-        await run(scale(11, dry_run=True), run_of("dry"))
+    for direction in (None, "down"):
+        with pytest.raises(AirflowFailException, match="11, which is above its maximum of 10"):
+            await run(scale(11, direction=direction, dry_run=True), run_of("dry"))
     async with leases.kept(cluster, lease(clouds), "a-plan"):
         ((*_, state, why),) = await dry(clouds, cluster, scale(3, dry_run=True))
     assert (state, why) == ("blocked", "it is being changed by a-plan")

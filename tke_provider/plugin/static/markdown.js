@@ -20,7 +20,7 @@ const inline = (text) =>
 const cells = (line) => line.trim().slice(1, -1).split(/(?<!\\)\|/).map((cell) => cell.trim().replaceAll("\\|", "|"));
 
 function Rows({ lines }) {
-  const [head, ...rows] = lines.filter((line) => !DASHES.test(line)).map(cells);
+  const [head = [], ...rows] = lines.filter((line) => !DASHES.test(line)).map(cells);
   const cell = (kind, props) => (text, index) => h(kind, { key: index, ...props }, inline(text));
   return h(
     Box,

@@ -65,9 +65,9 @@ async def killed_after(moment: str, path: str, arguments: dict[str, Any], run_id
     assert ended == -signal.SIGKILL, f"{moment}: it ended by itself, with {ended}"
 
 
-def at_length(*moments: str) -> list[Any]:
-    """Moments more of the same kind, at which a process is killed by ``make soak`` only."""
-    return [pytest.param(each, marks=pytest.mark.soak) for each in moments]
+def at_length(*more: Any) -> list[Any]:
+    """Cases more of the same kind, which ``make soak`` goes through."""
+    return [pytest.param(each, marks=pytest.mark.soak) for each in more]
 
 
 def path_of(kind: type) -> str:

@@ -65,10 +65,10 @@ async def whole(place) -> None:
     ("strategy", "step", "up"),
     [
         ("deploy", 0, False),
-        ("canary", 0, True),
+        pytest.param("canary", 0, True, marks=pytest.mark.soak),
         ("canary", 3, False),
         ("blue-green", 1, True),
-        ("blue-green", 3, False),
+        pytest.param("blue-green", 3, False, marks=pytest.mark.soak),
     ],
 )
 async def test_a_worker_that_is_killed_is_taken_over_by_the_retry(place, strategy, step, up):

@@ -59,6 +59,7 @@ async def survived(
     verdict = await type(deferred.value.trigger)(**arguments).wait()
     result = await asyncio.to_thread(task(**given).execute_complete, context, verdict.as_event())
     await leases.acquire(cluster, lease.namespace, lease.name, "somebody-else")
+    await leases.release(cluster, lease.namespace, lease.name, "somebody-else")  # the pool is other tests', too
     return result
 
 

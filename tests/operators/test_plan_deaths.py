@@ -19,6 +19,7 @@ from tests.conftest import EmulatedCloud, own_pools
 from tests.live_cluster import until
 from tests.operators.test_plan_pools import joined
 from tests.operators.test_plans import NIGHT, apply
+from tests.process_of_a_release import at_length
 from tke_provider.clients.kubernetes import Cluster
 from tke_provider.clients.nodes import node_ref
 from tke_provider.emulator.nodes import OWNER
@@ -132,7 +133,14 @@ MOMENTS = {
 }
 
 
-@pytest.mark.parametrize("moment", MOMENTS)
+@pytest.mark.parametrize(
+    "moment",
+    [
+        "the answer to a size is on its way",
+        "the nodes are joining",
+        *at_length("the answer to bounds is on its way", "the pools are changing"),
+    ],
+)
 async def test_a_worker_killed_in_a_pool_s_write_leaves_what_the_retry_completes(clouds, moment):
     what, given, actions = MOMENTS[moment]
     clouds._ask("POST", what, given)

@@ -44,6 +44,15 @@ def see(driver: WebDriver, xpath: str, seconds: float = 90) -> WebElement:
     return found[0]
 
 
+def retype(field: WebElement, text: str) -> None:
+    """Type over what a field says, as a person does: the page hears nothing of WebDriver's own way to clear it."""
+    from selenium.webdriver.common.keys import Keys
+
+    field.send_keys(Keys.CONTROL, "a")
+    field.send_keys(text)
+    until(field.parent, lambda: field.get_attribute("value") == text, what=f"the field says {text}")
+
+
 def until(driver: WebDriver, holds: Callable[[], Any], seconds: float = 90, what: str = "") -> Any:
     """Wait until something holds, and return it."""
     from selenium.webdriver.support.ui import WebDriverWait

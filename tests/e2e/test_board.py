@@ -13,7 +13,7 @@ from local import STATE
 from local.airflow_api import AirflowApi
 from local.endpoints import AIRFLOW_LOGINS_FILE, BASE_IMAGE
 from local.registry import status_of
-from tests.browser import WIDTHS, resize, see, start, until
+from tests.browser import WIDTHS, resize, retype, see, start, until
 from tests.plugin import routes
 
 pytestmark = pytest.mark.e2e
@@ -118,8 +118,7 @@ def test_a_person_deploys_and_approves_on_the_board(browser, api, live, good, re
     for name, value in values.items():
         field = browser.see(f"//input[@id='Deploy-{name}']")
         browser.until(field.is_enabled)
-        field.clear()
-        field.send_keys(value)
+        retype(field, value)
     browser.see("//form//button[text()='Deploy'][not(@disabled)]").click()
     browser.see("//form//*[contains(text(), 'Started:')]")
     (run_id,) = set(api.runs("ci_cd")) - before
@@ -156,8 +155,7 @@ def test_a_person_gives_a_service_another_size_on_the_board(browser, api, apps, 
     browser.see("//section[starts-with(@aria-label, 'stock in production')]//button[text()='Scale']").click()
     assert browser.see("//input[@id='Scale-service']").get_attribute("value") == "stock"
     field = browser.see("//input[@id='Scale-replicas']")
-    field.clear()
-    field.send_keys(str(present + 1))
+    retype(field, str(present + 1))
     browser.see("//form//button[text()='Scale'][not(@disabled)]").click()
     browser.see("//form//*[contains(text(), 'Started:')]")
     (run_id,) = set(api.runs("scale_service")) - before
@@ -178,9 +176,8 @@ def test_a_person_promotes_the_image_that_is_live_on_the_board(browser, airflow,
     browser.see("//section[starts-with(@aria-label, 'shop in pre-release')]//button[text()='Promote']").click()
     assert browser.see("//input[@id='Promote-image']").get_attribute("value").endswith(f"@{digest}")
     field = browser.see("//input[@id='Promote-to_repository']")
-    field.clear()
     promoted_to = f"production/pressed-{uuid.uuid4().hex[:8]}"
-    field.send_keys(promoted_to)
+    retype(field, promoted_to)
     browser.keep("promote")
     browser.see("//form//button[text()='Promote'][not(@disabled)]").click()
     browser.see("//form//*[contains(text(), 'Started:')]")

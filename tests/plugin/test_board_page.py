@@ -225,8 +225,7 @@ def test_a_form_takes_what_its_pattern_takes_and_says_what_it_refuses(page):
     image = page.see("//input[@id='Promote-image']")
     assert image.get_attribute("value").startswith("tcr-demo.tencentcloudcr.com/production/shop@sha256:")
     assert page.driver.execute_script("return arguments[0].validationMessage", image) == ""
-    image.clear()
-    image.send_keys("shop:latest")
+    browser.retype(image, "shop:latest")
     said = "This has to match @sha256:[0-9a-f]{64}$"
     assert page.driver.execute_script("return arguments[0].validationMessage", image) == said
     page.see("//form[@aria-label='Promote']//*[contains(., 'Starts a run of')]//a[text()='promote']")

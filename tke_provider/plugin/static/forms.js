@@ -143,7 +143,7 @@ function Form({ dagId, label, given, onDone }) {
     h(Text, { fontSize: "sm", mb: 3, overflowWrap: "anywhere" }, "Starts a run of ", h(Link, { href: at(`dags/${encodeURIComponent(dagId)}`), ...LINK }, dagId), about && `: ${about}`),
     details.value?.is_paused && h(Message, { status: "warning" }, `${dagId} is paused: a run waits until it is not.`),
     params.map(([name, param]) =>
-      h(Field, { key: name, label, name, param, value: value(name, param), set: (text) => setTyped({ ...typed, [name]: text }) }),
+      h(Field, { key: name, label, name, param, value: value(name, param), set: (text) => setTyped((before) => ({ ...before, [name]: text })) }),
     ),
     h(
       Flex,

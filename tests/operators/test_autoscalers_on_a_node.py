@@ -24,7 +24,8 @@ METRICS = {
 }
 SEEN = {"cpu": "70%", "memory": "100%", "k8s_pod_network_transmit_bytes_bw": "500"}
 ROOM = {"requests": {"cpu": "50m", "memory": "64Mi"}, "limits": {"cpu": "100m", "memory": "192Mi"}}
-# What one answer of a service costs, and what its HPA says when that was too much.
+# What one answer of a service costs, and what its HPA says when that was too much. The full one keeps its 96 MiB for 5
+# seconds, in the pod and not in the test: memory that is given back at once is seen by no scrape.
 ANSWERS = {
     "busy": ("sum(range(2 * 10**6)) and b'.'", "cpu resource utilization (percentage of request)"),
     "full": ("(b'.' * (96 << 20), time.sleep(5))[0][:1]", "memory resource utilization (percentage of request)"),
